@@ -1,0 +1,49 @@
+"""The front door: looks at the first word, then loads only the room that is asked for."""
+
+import sys
+
+from looop import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from looop.model.report import BeatReport
+    from looop.pulse.main import Pulse
+
+
+def main() -> int:
+    """Run the command line and return its exit code."""
+    words = sys.argv[1:]
+    if words in (["version"], ["--version"], ["-V"]):
+        sys.stdout.write(f"looop {__version__}\n")
+        return 0
+    from looop.clients.cli.app import run
+
+    return run(words, Loop())
+
+
+class Loop:
+    """Implements contract.verbs.Engine. The command line may not import the pulse; the front door may."""
+
+    def pulse(self) -> None:
+        self._open(quiet=False).run()
+
+    def beat(self, *, forced: bool = False, dry_run: bool = False, quiet: bool = False) -> "BeatReport":
+        pulse = self._open(quiet=quiet or dry_run)
+        return pulse.rehearse(forced=forced) if dry_run else pulse.once(forced=forced)
+
+    def demo(self, *, keep: bool) -> None:
+        from looop.clients.demo.story import tell
+
+        tell(self, keep=keep)
+
+    def _open(self, *, quiet: bool) -> "Pulse":
+        from looop.config.terminal import log_format, may_colour
+        from looop.pulse.main import open_pulse
+        from looop.state.open import Voice, open_house
+
+        voice = Voice(None if quiet else sys.stdout, log_format(), may_colour(sys.stdout))
+        return open_pulse(lambda stop: open_house(voice, stop))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""From a move to its effect. The same executor serves reflexes, runners and people's own verbs.
+
+A move takes effect, then its goal is stamped, then one line is journaled; a journal that cannot be written after
+the effect is a warning, or the effect would be repeated. Source: spec/beat.md §10, edge cases 112-125.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from looop.act.shell import run_shell
+from looop.model.decision import check_move
+from looop.model.errors import Invalid, LooopError, Refused
+from looop.model.moves import (
+    AnyMove,
+    ArchiveGoal,
+    DropSchedule,
+    KillWorker,
+    Noop,
+    RunShell,
+    StartWorker,
+    WriteGoal,
+    WritePlaybook,
+    WriteSchedule,
+    WriteSensor,
+)
+from looop.model.records import Schedule
+from looop.rules.goals import parse_goal
+from looop.runtime.clock import minute_stamp, second_stamp
+from looop.state.house import House
+
+_MAX_TIME = 2**62
+
+
+def perform(house: House, move: AnyMove, now: int, *, journal: str = "", goal: str | None = None) -> str:
+    """Carry the move out and return the line that was journaled. `goal` is what a reflex acts for.
+
+    Raises a LooopError whose text a model or a person can act on; then nothing was journaled or stamped.
+    """
+    _EFFECTS[type(move)](house, check_move(move), now)
+    if acted_on := move.goal or goal:
+        _best_effort(house, "goal activity", lambda: house.guards.stamp(acted_on, now))
+    line = journal.strip() or move.summary
+    record(house, line, now)
+    return line
+
+
+def record(house: House, line: str, now: int) -> None:
+    """Journal one line; a failure is reported, never raised. Source: edge case 118."""
+    _best_effort(house, "journal", lambda: house.journal.write(line, minute_stamp(house.setting.clock, now)))
+
+
+def _best_effort(house: House, what: str, write: Callable[[], None]) -> None:
+    try:
+        write()
+    except LooopError as error:
+        house.events.emit("guard_degraded", guard=what, error=str(error))
+
+
+def _noop(house: House, move: Noop, now: int) -> None:
+    pass
+
+
+def _run_shell(house: House, move: RunShell, now: int) -> None:
+    run_shell(house, move.cmd, move.reason or move.cmd, now)
+
+
+def _write_goal(house: House, move: WriteGoal, now: int) -> None:
+    try:
+        parse_goal(move.body)
+    except Invalid as error:
+        raise Invalid(f"goal {move.id} not written: {error}") from None
+    house.goals.write(move.id, move.body)
+
+
+def _archive_goal(house: House, move: ArchiveGoal, now: int) -> None:
+    house.goals.archive(move.id)
+
+
+def _write_sensor(house: House, move: WriteSensor, now: int) -> None:
+    if not move.script.startswith("#!"):
+        raise Invalid(f"sensor {move.name} not written: the script must begin with a #! line, such as #!/bin/sh")
+    house.sensors.write(move.name, move.script)
+
+
+def _write_playbook(house: House, move: WritePlaybook, now: int) -> None:
+    house.playbook.write(move.body, second_stamp(house.setting.clock, now))
+
+
+def _write_schedule(house: House, move: WriteSchedule, now: int) -> None:
+    if move.in_s is not None:
+        schedule = Schedule(at=min(now + move.in_s, _MAX_TIME), note=move.note)
+    else:
+        schedule = Schedule(every_s=move.every_s, anchor=now, note=move.note)
+    house.schedules.write(move.name, schedule)
+
+
+def _drop_schedule(house: House, move: DropSchedule, now: int) -> None:
+    house.schedules.drop(move.name)
+
+
+def _no_workers(house: House, move: StartWorker | KillWorker, now: int) -> None:
+    raise Refused(f"{move.summary}: this version has no workers yet; use run_shell, or write a goal for a person")
+
+
+_EFFECTS: dict[type, Callable[[House, Any, int], None]] = {
+    Noop: _noop,
+    RunShell: _run_shell,
+    WriteGoal: _write_goal,
+    ArchiveGoal: _archive_goal,
+    WriteSensor: _write_sensor,
+    WritePlaybook: _write_playbook,
+    StartWorker: _no_workers,
+    KillWorker: _no_workers,
+    WriteSchedule: _write_schedule,
+    DropSchedule: _drop_schedule,
+}

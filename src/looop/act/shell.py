@@ -1,0 +1,99 @@
+"""Run one shell command of the loop or of a person, screened, bounded, announced beforehand. Spec/beat.md §11, §12."""
+
+import os
+import secrets
+
+from msgspec import Struct
+
+from looop.model.errors import LooopError, Refused
+from looop.model.records import Intent, ShellOutput
+from looop.rules.shell import tripped
+from looop.rules.world import digest
+from looop.runtime.proc import Command, Ended
+from looop.state.house import House
+
+_KEEP_BYTES = 2048
+_SHOWN_CHARS = 512
+
+
+class ShellFailed(LooopError):
+    """The command did not end well; the text carries its exit and the tail of its output."""
+
+
+class Run(Struct, frozen=True):
+    """What was run and how it ended."""
+
+    cmd: str
+    exit_code: int
+    output: str
+
+
+def run_shell(house: House, cmd: str, label: str, now: int) -> Run:
+    """Run `cmd` with bash in the data dir. Raises Refused before, ShellFailed after; its output is kept either way."""
+    knobs = house.setting.knobs
+    if knobs.shell_allow_dangerous != 1 and (reason := tripped(cmd)):
+        raise Refused(f"not run: {reason} (a person may allow it with LOOOP_SHELL_ALLOW_DANGEROUS=1)")
+    intent = Intent(kind="shell", fingerprint=digest(cmd.encode()), ts=now, shell_timeout_secs=knobs.shell_timeout_secs)
+    token = _announce(house, intent)
+    try:
+        ended = house.setting.processes.run(shell_command(house, cmd))
+    finally:
+        _take_back(house, token, intent)
+    run = _keep(house, cmd, ended, knobs.shell_timeout_secs, now)
+    if ended.code != 0:
+        raise ShellFailed(_failure(run, ended, label, knobs.shell_timeout_secs))
+    return run
+
+
+def shell_command(house: House, cmd: str) -> Command:
+    """How a shell command is run: bash without login, the data dir, no input, both outputs as one."""
+    return Command(
+        argv=("bash", "-c", cmd),
+        cwd=house.setting.root,
+        env=house.setting.env,
+        deadline_s=house.setting.knobs.shell_timeout_secs,
+        keep=_KEEP_BYTES,
+        keep_end=True,
+        merge_errors=True,
+    )
+
+
+def _announce(house: House, intent: Intent) -> str:
+    try:
+        return house.intents.begin(f"{os.getpid()}-{secrets.token_hex(4)}", intent)
+    except LooopError as error:
+        house.events.emit("guard_degraded", guard="intent of run_shell", error=str(error))
+        return ""
+
+
+def _take_back(house: House, token: str, intent: Intent) -> None:
+    try:
+        if token:
+            house.intents.end(token, intent)
+    except LooopError as error:
+        house.events.emit("guard_degraded", guard="intent of run_shell", error=str(error))
+
+
+def _keep(house: House, cmd: str, ended: Ended, timeout_s: int, now: int) -> Run:
+    output = ended.output.decode("utf-8", "replace")[-_KEEP_BYTES:]
+    if ended.timed_out:
+        output += f"\n(stopped after {timeout_s}s)"
+    if ended.spawn_error:
+        output += ended.spawn_error
+    code = -1 if ended.code is None else ended.code
+    try:
+        house.guards.record_shell(ShellOutput(ts=now, cmd=cmd, exit_code=code, output=output))
+    except LooopError as error:
+        house.events.emit("guard_degraded", guard="output of run_shell", error=str(error))
+    return Run(cmd=cmd, exit_code=code, output=output)
+
+
+def _failure(run: Run, ended: Ended, label: str, timeout_s: int) -> str:
+    how = f"exit code {run.exit_code}"
+    if ended.timed_out:
+        how = f"stopped after {timeout_s}s (LOOOP_SHELL_TIMEOUT_SECS); it may have been carried out in part"
+    elif ended.stopped:
+        how = "stopped because the loop was asked to end; it may have been carried out in part"
+    elif ended.signal is not None:
+        how = f"killed by signal {ended.signal}"
+    return f"run-shell {label!r}: {how}: {run.output.strip()[-_SHOWN_CHARS:]}"

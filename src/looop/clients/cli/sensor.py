@@ -1,0 +1,84 @@
+"""Verbs around sensors: write, add from a template, list, run."""
+
+import click
+
+from looop.clients.cli.show import clean, compact, sensor_line
+from looop.clients.cli.steer import Aliased
+from looop.clients.cli.words import body_of, complete, contract, journal_option, json_option, print_json
+from looop.contract.templates import TEMPLATES, Template
+from looop.model.ids import require_id
+from looop.model.moves import WriteSensor
+
+_names = complete(lambda local: [view.name for view in local.sensors()])
+
+
+@click.group(cls=Aliased)
+def sensor() -> None:
+    """What is sensed: write, add, list, run."""
+
+
+@sensor.command("write")
+@click.argument("name", shell_complete=_names)
+@click.argument("script", nargs=-1)
+@journal_option
+def sensor_write(name: str, script: tuple[str, ...], journal: str) -> None:
+    """Create or replace sensors/NAME.sh. SCRIPT is words or standard input, and starts with a #! line."""
+    require_id(name, "sensor name")
+    click.echo(contract().steer(WriteSensor(name=name, script=body_of(script, "script")), journal))
+
+
+@sensor.command("list")
+@json_option
+def sensor_list(as_json: bool) -> None:
+    """Every sensor: how often it runs, how old its reading is, what it says."""
+    views = contract().sensors()
+    if as_json:
+        print_json(views)
+    else:
+        click.echo("\n".join(sensor_line(view) for view in views) if views else "no sensors: `looop sensor add --help`")
+
+
+@sensor.command("run")
+@click.argument("name", shell_complete=_names)
+@json_option
+@click.pass_context
+def sensor_run(ctx: click.Context, name: str, as_json: bool) -> None:
+    """Run one sensor now, to try it; the reading is shown, not published. Exit code 1 when it fails."""
+    tried = contract().try_sensor(name)
+    if as_json:
+        print_json(tried)
+    else:
+        click.echo(tried.output.rstrip("\n"))
+        if tried.stderr.strip():
+            click.echo(f"stderr: {clean(tried.stderr.strip())}", err=True)
+        verdict = f"wakes the loop when this changes: {clean(compact(tried.signal))}" if tried.is_json else ""
+        click.echo(f"{'ok' if tried.ok else 'FAILS'} in {tried.seconds}s: {clean(tried.error) or verdict}", err=True)
+    if not tried.ok:
+        ctx.exit(1)
+
+
+@sensor.group("add")
+def sensor_add() -> None:
+    """Write a sensor from a template; it is a script of yours from then on."""
+
+
+def _template_command(template: Template) -> click.Command:
+    """One subcommand of `sensor add`, made of the template's own options."""
+
+    def write(name: str | None, journal: str, **options: str | None) -> None:
+        given = {key.replace("_", "-"): value for key, value in options.items() if value is not None}
+        local, chosen = contract(), name or template.kind
+        click.echo(local.add_sensor(template.kind, chosen, given, journal))
+        click.echo(f"try it: looop sensor run {chosen}", err=True)
+
+    params: list[click.Parameter] = [click.Argument(["name"], required=False)]
+    for option in template.options:
+        required = option.default is None
+        about = option.about if required else f"{option.about}  [default: {option.default or 'none'}]"
+        params.append(click.Option([f"--{option.name}"], required=required, help=about))
+    params.append(click.Option(["--journal"], metavar="TEXT", default="", help="The journal line."))
+    return click.Command(template.kind, params=params, callback=write, help=template.about)
+
+
+for _template in TEMPLATES.values():
+    sensor_add.add_command(_template_command(_template))

@@ -1,0 +1,168 @@
+"""Verbs that change the policy or the world: goal, playbook, schedule, run. Each is journaled."""
+
+import shlex
+from typing import Any
+
+import click
+
+from looop.clients.cli.show import clean, goal_line, schedule_line
+from looop.clients.cli.words import Duration, body_of, complete, contract, journal_option, json_option, print_json
+from looop.model.decision import check_move
+from looop.model.ids import require_id
+from looop.model.moves import ArchiveGoal, DropSchedule, RunShell, WriteGoal, WritePlaybook, WriteSchedule
+
+_goal_ids = complete(lambda local: [view.id for view in local.goals()])
+_schedule_names = complete(lambda local: [view.name for view in local.schedules()])
+_versions = complete(lambda local: local.playbook_versions())
+
+
+class Aliased(click.Group):
+    """A group whose verbs have one-letter or short aliases."""
+
+    aliases = {"w": "write", "ls": "list"}  # noqa: RUF012 - a table
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, self.aliases.get(cmd_name, cmd_name))
+
+
+@click.group(cls=Aliased)
+def goal() -> None:
+    """What is wanted: write, archive, list, show."""
+
+
+@goal.command("write")
+@click.argument("goal_id", shell_complete=_goal_ids)
+@click.argument("body", nargs=-1)
+@journal_option
+def goal_write(goal_id: str, body: tuple[str, ...], journal: str) -> None:
+    """Create or replace a goal. BODY is words, or standard input when there are none or a lone -.
+
+    A body that starts with YAML front matter (--- … ---) may declare `done:` and `reflexes:`; both are checked.
+    """
+    require_id(goal_id, "goal id")
+    click.echo(contract().steer(WriteGoal(id=goal_id, body=body_of(body, "goal")), journal))
+
+
+@goal.command("archive")
+@click.argument("goal_id", shell_complete=_goal_ids)
+@journal_option
+def goal_archive(goal_id: str, journal: str) -> None:
+    """Move a finished goal to the archive."""
+    click.echo(contract().steer(ArchiveGoal(id=goal_id), journal))
+
+
+@goal.command("list")
+@json_option
+def goal_list(as_json: bool) -> None:
+    """Every live goal: id, done/open/unknown, when it was last acted on."""
+    views = contract().goals()
+    if as_json:
+        print_json(views)
+    else:
+        click.echo("\n".join(goal_line(view) for view in views) if views else "no goals")
+
+
+@goal.command("show")
+@click.argument("goal_id", shell_complete=_goal_ids)
+@json_option
+def goal_show(goal_id: str, as_json: bool) -> None:
+    """One goal: how it stands and what it says."""
+    view = contract().goal(goal_id)
+    if as_json:
+        print_json(view)
+        return
+    click.echo(goal_line(view))
+    click.echo(f"done when: {view.done}" if view.done else "done when: a person says so")
+    for n, reflex in enumerate(view.reflexes):
+        click.echo(f"reflex #{n} {reflex}" + (" (suspended)" if n in view.suspended else ""))
+    click.echo("\n" + "\n".join(clean(line) for line in view.text.split("\n")))
+
+
+@click.group(cls=Aliased)
+def playbook() -> None:
+    """How to judge: write, show, history."""
+
+
+@playbook.command("write")
+@click.argument("body", nargs=-1)
+@journal_option
+def playbook_write(body: tuple[str, ...], journal: str) -> None:
+    """Replace the whole PLAYBOOK; the old one is kept. BODY is words or standard input."""
+    click.echo(contract().steer(WritePlaybook(body=body_of(body, "playbook")), journal))
+
+
+@playbook.command("show")
+@click.argument("version", required=False, shell_complete=_versions)
+@json_option
+def playbook_show(version: str | None, as_json: bool) -> None:
+    """The PLAYBOOK, or a kept VERSION of it."""
+    text = contract().playbook(version)
+    if as_json:
+        print_json({"version": version, "body": text})
+    else:
+        click.echo(text, nl=not text.endswith("\n"))
+
+
+@playbook.command("history")
+@json_option
+def playbook_history(as_json: bool) -> None:
+    """The kept versions, oldest first."""
+    versions = contract().playbook_versions()
+    if as_json:
+        print_json(versions)
+    else:
+        click.echo("\n".join(versions) if versions else "no older versions")
+
+
+@click.group(cls=Aliased)
+def schedule() -> None:
+    """Wake-ups: write, rm, list."""
+
+
+@schedule.command("write")
+@click.argument("name", shell_complete=_schedule_names)
+@click.option("--in", "in_s", type=Duration(), help="Once, after this long (90, 90s, 30m, 12h, 1d).")
+@click.option("--every", "every_s", type=Duration(), help="Again and again, at least every minute.")
+@click.option("--note", help="What it is for.")
+@journal_option
+def schedule_write(name: str, in_s: int | None, every_s: int | None, note: str | None, journal: str) -> None:
+    """Create or replace a schedule: give exactly one of --in and --every."""
+    move = WriteSchedule(name=name, in_s=in_s, every_s=every_s, note=note)
+    click.echo(contract().steer(check_move(move), journal))
+
+
+@schedule.command("rm")
+@click.argument("name", shell_complete=_schedule_names)
+@journal_option
+def schedule_rm(name: str, journal: str) -> None:
+    """Delete a schedule; one that is not there is fine."""
+    click.echo(contract().steer(DropSchedule(name=name), journal))
+
+
+@schedule.command("list")
+@json_option
+def schedule_list(as_json: bool) -> None:
+    """Every schedule: name, what wakes the loop, the rest."""
+    views = contract().schedules()
+    for view in views:
+        if "error" in view.detail:
+            click.echo(f"looop: {view.detail['error']}", err=True)
+    if as_json:
+        print_json({view.name: view.record for view in views})
+    else:
+        click.echo("\n".join(schedule_line(view) for view in views) if views else "(no schedules)")
+
+
+@click.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False})
+@click.option("--reason", metavar="R", help="What it is for; stands in the journal instead of the command.")
+@journal_option
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def run(command: tuple[str, ...], reason: str | None, journal: str) -> None:
+    """Run one shell command in the data dir, as the loop would: screened, bounded, journaled.
+
+    One word is shell text as it stands; several are quoted each.
+    """
+    cmd: Any = command[0] if len(command) == 1 else shlex.join(command)
+    if not cmd.strip():
+        raise click.UsageError("give a command: looop run 'make test'")
+    click.echo(contract().steer(RunShell(cmd=cmd, reason=reason), journal))

@@ -1,0 +1,1 @@
+"""A scratch world that shows the loop at work, without any model."""

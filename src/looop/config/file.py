@@ -1,0 +1,148 @@
+"""The config file: `config.toml` when present, else `config.json`, decoded into one record. Design §3, last lines.
+
+An unknown key is a warning with a suggestion; a wrong type is an error that names key, value and expectation.
+Keys of older versions are read. Source: spec/cli.md §4, edge cases 103, 145, 234.
+"""
+
+import difflib
+import os
+import re
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from looop.model.errors import Corrupt, Unreadable
+
+DEFAULT_INTERVAL_S = 60
+DEFAULT_MAX_NUDGE_S = 300
+DEFAULT_SESSION_TTL_S = 259200
+NO_RUNNER = "none"
+
+_TEXT: tuple[type, ...] = (str,)
+_NUMBER: tuple[type, ...] = (int, float)
+_KEYS: dict[str, tuple[type, ...]] = {
+    "runner": _TEXT,
+    "default": _TEXT,
+    "runners": (dict,),
+    "tick_command": _TEXT,
+    "tick": _TEXT,
+    "worker_command": _TEXT,
+    "interactive": _TEXT,
+    "interval": _NUMBER,
+    "busy_interval": _NUMBER,
+    "active_interval": _NUMBER,
+    "max_next_interval": _NUMBER,
+    "session_ttl": _NUMBER,
+    "max_daily_usd": _NUMBER,
+    "max_daily_tokens": _NUMBER,
+    "max_goal_usd": _NUMBER,
+}
+_RUNNER_KEYS: dict[str, tuple[type, ...]] = {
+    "tick": _TEXT,
+    "interactive": _TEXT,
+    "tick_command": _TEXT,
+    "worker_command": _TEXT,
+    "resume": _TEXT,
+    "cost": (dict,),
+}
+_EXPECTED = {_TEXT: "text", _NUMBER: "a number", (dict,): "a table"}
+_FORMATTER_PIPE = re.compile(
+    r"""\s*\|\s*(["']?)(?:\$\{?LOOOP_BIN\}?|(?:\S*/)?looop)\1\s+(?:_\s+fmt|_?fmt)\s*\Z""",
+)
+
+
+class Config(Struct, frozen=True):
+    """What a person configured. Intervals may be fractions or nonsense: rules/cadence.py clamps them."""
+
+    tick_command: str | None = None
+    worker_command: str | None = None
+    interval: float = DEFAULT_INTERVAL_S
+    max_next_interval: int = DEFAULT_MAX_NUDGE_S
+    session_ttl: int = DEFAULT_SESSION_TTL_S
+    max_daily_usd: float | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def runner(self) -> str:
+        """The name of what decides when no reflex does: the tick command's program, or `none`."""
+        return program_word(self.tick_command) if self.tick_command else NO_RUNNER
+
+
+def load_config(path: str) -> Config:
+    """The config at `path`, the defaults when there is no file. Raises Unreadable, Corrupt."""
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC), "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        return Config()
+    except OSError as error:
+        raise Unreadable(f"cannot read the config {path}: {error.strerror}") from None
+    return parse_config(_decode(path, data), path)
+
+
+def parse_config(raw: object, path: str) -> Config:
+    """The config in a decoded file. Raises Corrupt."""
+    if not isinstance(raw, dict):
+        raise Corrupt(f"{path}: expected a table of keys, got {type(raw).__name__}")
+    warnings = _check(raw, _KEYS, path, "")
+    tick, worker = _commands(raw, path, warnings)
+    return Config(
+        tick_command=tick,
+        worker_command=worker,
+        interval=raw.get("interval", DEFAULT_INTERVAL_S),
+        max_next_interval=int(raw.get("max_next_interval", DEFAULT_MAX_NUDGE_S)),
+        session_ttl=int(raw.get("session_ttl", DEFAULT_SESSION_TTL_S)),
+        max_daily_usd=raw.get("max_daily_usd"),
+        warnings=tuple(warnings),
+    )
+
+
+def program_word(command: str) -> str:
+    """The first real word of a shell command: assignments, `env` and its flags are passed over. Spec/beat.md §7."""
+    words = iter(command.split())
+    for word in words:
+        if word == "env" or word.startswith("-") or re.match(r"\w+=", word):
+            continue
+        return os.path.basename(word.strip("'\"")) or "runner"
+    return "runner"
+
+
+def _decode(path: str, data: bytes) -> object:
+    try:
+        if path.endswith(".toml"):
+            import tomllib
+
+            return tomllib.loads(data.decode())
+        return msgspec.json.decode(data)
+    except (ValueError, RecursionError) as error:
+        raise Corrupt(f"{path}: not {'TOML' if path.endswith('.toml') else 'JSON'}: {error}") from None
+
+
+def _check(raw: dict[str, Any], known: dict[str, tuple[type, ...]], path: str, where: str) -> list[str]:
+    warnings = []
+    for key, value in raw.items():
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            warnings.append(f"{path}: unknown key {where}{key}" + (f": did you mean {close[0]}?" if close else ""))
+        elif not isinstance(value, known[key]) or isinstance(value, bool) or value in (float("inf"), float("-inf")):
+            raise Corrupt(f"{path}: {where}{key} = {value!r}: expected {_EXPECTED[known[key]]}")
+    return warnings
+
+
+def _commands(raw: dict[str, Any], path: str, warnings: list[str]) -> tuple[str | None, str | None]:
+    chosen = raw.get("runner") or raw.get("default")
+    if chosen == NO_RUNNER:
+        return None, None
+    table = raw
+    runners = raw.get("runners", {})
+    if chosen and chosen in runners:
+        table = runners[chosen]
+        if not isinstance(table, dict):
+            raise Corrupt(f"{path}: runners.{chosen} = {table!r}: expected a table")
+        warnings += _check(table, _RUNNER_KEYS, path, f"runners.{chosen}.")
+    elif chosen and runners:
+        raise Corrupt(f"{path}: runner = {chosen!r}: expected {NO_RUNNER!r} or one of {', '.join(sorted(runners))}")
+    tick = table.get("tick_command") or table.get("tick")
+    worker = table.get("worker_command") or table.get("interactive")
+    return _FORMATTER_PIPE.sub("", tick) if tick else None, worker

@@ -1,0 +1,63 @@
+"""Where things are. A relative data dir is made absolute once, here. Source: spec/cli.md §3, edge case 233."""
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from looop.model.errors import NoHome
+
+
+class Paths(Struct, frozen=True):
+    """The absolute places of one profile."""
+
+    data_dir: str
+    config_file: str
+    is_default: bool
+
+
+def find_paths(environ: Mapping[str, str] | None = None) -> Paths:
+    """The places the environment asks for. Raises NoHome when HOME is needed and not set."""
+    environ = os.environ if environ is None else environ
+    given = environ.get("LOOOP_DATA_DIR")
+    data_dir = os.path.abspath(given) if given else os.path.join(_state_home(environ), "looop")
+    return Paths(
+        data_dir=data_dir,
+        config_file=os.path.abspath(environ["LOOOP_CONFIG"]) if environ.get("LOOOP_CONFIG") else _config_in(data_dir),
+        is_default=not given,
+    )
+
+
+def child_environment(paths: Paths, log_format: str, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of every sensor, shell command and runner. Source: spec/workers.md §2.3."""
+    return dict(os.environ if environ is None else environ) | {
+        "LOOOP_BIN": program(),
+        "LOOOP_DATA_DIR": paths.data_dir,
+        "LOOOP_CONFIG": paths.config_file,
+        "LOOOP_CLAIMS_DIR": os.path.join(paths.data_dir, "claims"),
+        "LOOOP_REPORTS_DIR": os.path.join(paths.data_dir, "reports"),
+        "LOOOP_LOG_FORMAT": log_format,
+    }
+
+
+def program() -> str:
+    """The absolute path of the looop command, or its bare name when that cannot be told."""
+    beside = os.path.join(os.path.dirname(sys.executable), "looop")
+    if os.access(beside, os.X_OK):
+        return beside
+    return shutil.which("looop") or "looop"
+
+
+def _state_home(environ: Mapping[str, str]) -> str:
+    if environ.get("XDG_STATE_HOME"):
+        return os.path.abspath(environ["XDG_STATE_HOME"])
+    if not environ.get("HOME"):
+        raise NoHome("HOME is not set: set HOME, or say where to keep state with LOOOP_DATA_DIR")
+    return os.path.join(environ["HOME"], ".local", "state")
+
+
+def _config_in(data_dir: str) -> str:
+    toml = os.path.join(data_dir, "config.toml")
+    return toml if os.path.lexists(toml) else os.path.join(data_dir, "config.json")

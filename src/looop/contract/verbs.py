@@ -1,0 +1,149 @@
+"""What a client may ask for, and the records it gets. No path, store key or process goes through this door.
+
+`Reading verbs` change nothing. `Steering verbs` are journaled and return the line that was written; each raises a
+LooopError whose text can be shown as it is.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
+
+from msgspec import Struct
+
+from looop.model.moves import AnyMove
+from looop.model.prompt import GoalStatus
+from looop.model.records import Ask
+from looop.model.report import BeatReport
+
+Filter = Literal["any", "actionable", "only-asks"]
+
+
+class StateView(Struct, frozen=True):
+    """Everything at a glance. `last_beat_age_s` is None before the first beat; `goals` are ids, sorted."""
+
+    world_hash: str
+    pulse_alive: bool
+    last_beat_age_s: int | None
+    snapshots: dict[str, Any]
+    asks: list[Ask]
+    workers: list[dict[str, Any]]
+    goals: list[str]
+    goal_status: list[GoalStatus]
+    journal_tail: list[str]
+    spent_today_usd: float
+    now: int
+    data_dir: str
+
+
+class Woke(Struct, frozen=True):
+    """Why `wait` returned: changed categories, sorted, or `pulse-down` alone; and the state then."""
+
+    changed: list[str]
+    state: StateView
+
+    @property
+    def pulse_down(self) -> bool:
+        """Whether nothing can change any more because no pulse runs."""
+        return self.changed == ["pulse-down"]
+
+
+class GoalView(Struct, frozen=True):
+    """One goal: its text, how it stands, and how long ago it was acted on (None: never)."""
+
+    id: str
+    text: str
+    status: str
+    why: str
+    done: str | None
+    reflexes: list[str]
+    suspended: list[int]
+    age_s: int | None
+
+
+class SensorView(Struct, frozen=True):
+    """One sensor and its last reading. `age_s` is None when it has none; `error` is empty when all is well."""
+
+    name: str
+    file: str
+    interval_s: int
+    trust: str
+    error: str
+    signal: Any
+    age_s: int | None
+
+
+class SensorRun(Struct, frozen=True):
+    """A sensor run for trying: what it printed, whether that is good, and what would wake the loop."""
+
+    name: str
+    ok: bool
+    error: str
+    output: str
+    stderr: str
+    is_json: bool
+    signal: Any
+    seconds: float
+
+
+class ScheduleView(Struct, frozen=True):
+    """One schedule: its record (None when it cannot be read), what wakes the loop, and the rest."""
+
+    name: str
+    record: dict[str, Any] | None
+    signal: Any
+    detail: dict[str, Any]
+
+
+class Contract(Protocol):
+    """The verbs."""
+
+    def state(self) -> StateView:
+        """Everything at a glance. Senses nothing."""
+
+    def wait(self, wanted: Filter) -> Woke:
+        """Return once something of the wanted kind has changed, at once when an ask is pending or no pulse runs."""
+
+    def goals(self) -> list[GoalView]:
+        """Every live goal."""
+
+    def goal(self, goal: str) -> GoalView:
+        """One live goal. Raises Missing."""
+
+    def sensors(self) -> list[SensorView]:
+        """Every sensor."""
+
+    def try_sensor(self, name: str) -> SensorRun:
+        """Run one sensor without publishing its reading. Raises Missing."""
+
+    def playbook(self, version: str | None = None) -> str:
+        """The PLAYBOOK, or a kept version of it. Raises Missing."""
+
+    def playbook_versions(self) -> list[str]:
+        """Names of the kept versions, oldest first."""
+
+    def schedules(self) -> list[ScheduleView]:
+        """Every schedule."""
+
+    def journal(self, count: int) -> list[str]:
+        """The last lines of the journal."""
+
+    def events(self, count: int) -> list[str]:
+        """The last rows of the event log, as JSON text."""
+
+    def steer(self, move: AnyMove, journal: str = "") -> str:
+        """Make one move as a person and return its summary. Journaled."""
+
+    def add_sensor(self, kind: str, name: str, options: Mapping[str, str], journal: str = "") -> str:
+        """Write a sensor from a template and return the summary. Raises Refused when the name is taken."""
+
+
+class Engine(Protocol):
+    """The loop itself, for the clients that start it."""
+
+    def pulse(self) -> None:
+        """Beat until asked to stop. Raises AlreadyRunning and what a bad setting raises."""
+
+    def beat(self, *, forced: bool = False, dry_run: bool = False, quiet: bool = False) -> BeatReport:
+        """One beat; with `dry_run` one that changes nothing, with `quiet` without log lines."""
+
+    def demo(self, *, keep: bool) -> None:
+        """Show the loop at work in a scratch world."""

@@ -1,0 +1,62 @@
+"""What a decide is given, put together for the bundle and for the prompt from the same values."""
+
+import msgspec
+
+from looop.config.file import Config
+from looop.decide.bundle import KeptMemory, KeptWorld, prompt_input_of
+from looop.model.prompt import PendingAsk, Prompt
+from looop.model.records import Failure, FlapLedger, ShellOutput
+from looop.model.world import World
+from looop.rules.flapping import flapping
+from looop.rules.gates import Memory
+from looop.rules.prompt.build import build
+from looop.rules.reflexes import Judgement
+from looop.state.house import House
+
+JOURNAL_LINES = 20
+
+
+def prompt_for(house: House, world: World, memory: Memory, judgement: Judgement, config: Config, now: int) -> Prompt:
+    """The prompt this world is judged with. Raises Unreadable when journal or asks cannot be read."""
+    return build(prompt_input_of(kept_world(world, memory), kept_memory(house, memory, judgement, config, now)))
+
+
+def kept_world(world: World, memory: Memory) -> KeptWorld:
+    """What goes into `world.json`."""
+    return KeptWorld(world=world, baseline=memory.baseline if isinstance(memory.baseline, dict) else None)
+
+
+def kept_memory(house: House, memory: Memory, judgement: Judgement, config: Config, now: int) -> KeptMemory:
+    """What goes into `memory.json`. Raises Unreadable."""
+    setting = house.setting
+    flaps = house.guards.flaps()
+    return KeptMemory(
+        now=now,
+        utc_offset_s=setting.clock.utc_offset_s(now),
+        data_dir=setting.root,
+        max_bytes=setting.knobs.prompt_max_bytes,
+        max_nudge_s=max_nudge(house, config),
+        asks=_asks(house),
+        statuses=judgement.statuses,
+        activity=memory.activity,
+        journal=house.journal.tail(JOURNAL_LINES),
+        shell=memory.shell if isinstance(memory.shell, ShellOutput) else None,
+        flapping=flapping(flaps, setting.knobs.flap_streak) if isinstance(flaps, FlapLedger) else [],
+        failure=memory.failure if isinstance(memory.failure, Failure) else None,
+        reflexes=judgement.ledger,
+        gates=msgspec.to_builtins(memory),
+    )
+
+
+def max_nudge(house: House, config: Config) -> int:
+    """The ceiling of `next_interval_s`: environment over config over 300."""
+    wanted = house.setting.knobs.max_next_interval
+    return config.max_next_interval if wanted is None else wanted
+
+
+def _asks(house: House) -> list[PendingAsk]:
+    """Pending questions; without workers nobody is blocked on one. Source: spec/beat.md §8, edge cases 82, 83."""
+    return [
+        PendingAsk(ask.id, ask.worker, ask.prompt, "STRANDED", ask.reference, ask.options)
+        for ask in house.mailbox.pending().pending
+    ]

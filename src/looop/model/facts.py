@@ -1,0 +1,65 @@
+"""Every fact the loop puts on record: its name, log code, level and sentence, in one table.
+
+One emitted fact becomes a row of `events.jsonl` (under its name) and a log line (under its code); facts with
+`row=False` are for the log only, facts without a code for the file only. Source: spec/beat.md §14, design §3 row 12.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+Level = Literal["info", "step", "ok", "warn", "error"]
+
+
+class Fact(Struct, frozen=True):
+    """How one fact is shown. `text` is a format string over the fields; `event` names the row if not the fact."""
+
+    code: str
+    level: Level = "info"
+    text: str = ""
+    row: bool = True
+    event: str = ""
+
+
+FACTS: dict[str, Fact] = {
+    "tick_start": Fact(""),
+    "sense_done": Fact(""),
+    "world_unchanged": Fact("tick.skip", "info", "nothing changed"),
+    "noop_revisit": Fact("tick.revisit", "info", "nothing changed for long: looking again"),
+    "forced": Fact("tick.forced", "info", "nothing changed, but a decide was asked for", row=False),
+    "tick_backoff": Fact("tick.backoff", "warn", "failed {fails} times in a row: next try in {retry_in_s}s"),
+    "backoff_cut": Fact("tick.backoff_cut", "info", "policy edited: trying again after {fails} failures", row=False),
+    "tick_capped": Fact("tick.capped", "warn", "hourly cap of decides reached: next in {retry_in_s}s"),
+    "tick_error": Fact("tick.error", "error", "{error}", row=False),
+    "decide_start": Fact("tick.start", "step", "asking {runner} ({run_id})"),
+    "stale_decision": Fact("tick.stale_decision", "warn", "removed a decision nobody asked for", row=False),
+    "prompt_oversize": Fact("tick.prompt_oversize", "warn", "the prompt is full: left out {omitted}", row=False),
+    "decided": Fact("tick.decided", "ok", "{kind} · {journal} · {secs}s"),
+    "tick_failed": Fact("tick.failed", "error", "failed ({fails} in a row): {error} · replay: {replay}"),
+    "no_decision": Fact(
+        "tick.no_decision", "warn", "no decision ({fails} in a row): {error} · replay: {replay}", event="tick_failed"
+    ),
+    "tick_interrupted": Fact(
+        "tick.interrupted", "warn", "an earlier {action} was interrupted and is not repeated ({fingerprint})"
+    ),
+    "guard_degraded": Fact("tick.guard_degraded", "warn", "{guard}: {error}"),
+    "sense_degraded": Fact("tick.sense_degraded", "warn", "{error}", row=False),
+    "sense": Fact("sense", "info", "{text}", row=False),
+    "sense_failed": Fact("sense", "error", "{text}", row=False),
+    "sensor_ok": Fact("sense.ok", "ok", "{sensor} ok ({secs}s)", row=False),
+    "sensor_failed": Fact("sense.fail", "error", "{sensor}: {error}", row=False),
+    "sensor_flapping": Fact(
+        "sense.flapping", "warn", "{sensor} changes every beat ({streak}): move what is volatile to its detail"
+    ),
+    "seed_degraded": Fact("seed.degraded", "warn", "{error}"),
+    "watch_degraded": Fact("watch.degraded", "warn", "{error}"),
+    "late_beat": Fact("pulse.late", "warn", "this beat is {late_s}s late"),
+    "pulse_start": Fact("pulse.start", "ok", "pulse started: every {interval}s, {runner}", row=False),
+    "pulse_profile": Fact("pulse.profile", "info", "data dir {data_dir}", row=False),
+    "pulse_degraded": Fact("pulse.guard_degraded", "warn", "{error}", row=False),
+    "pulse_stop": Fact("pulse.stop", "ok", "pulse stopped", row=False),
+    "cadence": Fact("cadence", "info", "next look in {secs}s instead of {default}s", row=False),
+    "sleep": Fact("sleep", "info", "next beat in {secs}s, or when something changes", row=False),
+    "env_invalid": Fact("env.invalid", "warn", "{var}={value!r} is not a whole number: using {default}", row=False),
+    "config_key": Fact("config.key", "warn", "{error}", row=False),
+}

@@ -1,0 +1,160 @@
+"""The records we keep on disk, field for field as the reference program writes them.
+
+Unknown fields are ignored, so a newer version's record is still read. A wrong type anywhere makes a record
+corrupt. Times are integer UTC seconds. Source: spec/beat.md §0, spec/workers.md §8-§11.
+"""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+
+class Backoff(Struct, frozen=True):
+    """Consecutive failures. `hash` is the policy hash; `armed` keeps a forced decide that failed alive."""
+
+    hash: str
+    fails: int = 0
+    ts: int = 0
+    armed: bool = False
+    v: int = 1
+
+
+class Failure(Struct, frozen=True):
+    """Feedback for the next prompt; the next success removes it."""
+
+    ts: int
+    run_id: str
+    code: str
+    error: str
+    fails: int
+    v: int = 1
+
+
+class ShellOutput(Struct, frozen=True):
+    """Tail of the last run_shell's output, shown to one decide."""
+
+    ts: int
+    cmd: str
+    exit_code: int
+    output: str
+    v: int = 1
+
+
+class NoopMark(Struct, frozen=True):
+    """The last decision was a noop on this world."""
+
+    ts: int = 0
+    hash: str = ""
+    v: int = 1
+
+
+class FlapEntry(Struct, frozen=True):
+    """How restless one snapshot's signal is. `last` is the signal seen last."""
+
+    last: Any = None
+    streak: int = 0
+
+
+class FlapLedger(Struct, frozen=True):
+    """Flapping, by snapshot stem."""
+
+    snaps: dict[str, FlapEntry] = {}
+    v: int = 1
+
+
+class AttemptLedger(Struct, frozen=True):
+    """When moves were obtained from a runner or a reflex, for the hourly cap."""
+
+    ts: list[Any] = []
+    v: int = 1
+
+
+class NextWake(Struct, frozen=True):
+    """A one-shot deadline that forces the next beat."""
+
+    due: int
+    v: int = 1
+
+
+class Intent(Struct, frozen=True):
+    """Written before a run_shell, removed after it: what is left over was interrupted."""
+
+    kind: str
+    fingerprint: str
+    ts: int
+    shell_timeout_secs: int | None = None
+
+
+class ReflexState(Struct, frozen=True):
+    """What one reflex has done since its condition last turned true."""
+
+    runs: int = 0
+    fired_on: str = ""
+    suspended: bool = False
+
+
+class GoalReflexes(Struct, frozen=True):
+    """The reflex states of one goal; a changed `goal_hash` starts them afresh."""
+
+    goal_hash: str
+    rules: dict[str, ReflexState] = {}
+    broken: str = ""
+
+
+class ReflexLedger(Struct, frozen=True):
+    """Reflex states by goal id."""
+
+    goals: dict[str, GoalReflexes] = {}
+    v: int = 1
+
+
+class Schedule(Struct, frozen=True, omit_defaults=True):
+    """One-shot (`at`) or recurring (`every_s` from `anchor`); anything else reads as invalid."""
+
+    v: int = 1
+    at: int | None = None
+    every_s: int | None = None
+    anchor: int | None = None
+    note: str | None = None
+
+
+class Ask(Struct, frozen=True):
+    """A question of a worker. `detach` is a legacy field: such an ask blocks nobody."""
+
+    id: str
+    worker: str
+    prompt: str
+    ts: int = 0
+    reference: str | None = None
+    options: list[str] = []
+    detach: bool = False
+    v: int = 1
+
+
+class Answer(Struct, frozen=True):
+    """A person's answer to one ask."""
+
+    answer: str
+    ts: int = 0
+
+
+class CostRow(Struct, frozen=True, omit_defaults=True):
+    """One touch of a model. `ts` is RFC 3339 UTC; `cost_usd` None when the run could not be metered."""
+
+    ts: str
+    kind: str
+    id: str
+    runner: str
+    model: str | None = None
+    goal: str | None = None
+    cost_usd: float | None = None
+    tokens: dict[str, int] | None = None
+    metered: bool = True
+
+
+class Fault(Struct, frozen=True):
+    """A record that is there and tells us nothing: which one, how, and why. Never to be taken for absent."""
+
+    key: str
+    kind: Literal["unreadable", "corrupt"]
+    why: str

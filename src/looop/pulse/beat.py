@@ -1,0 +1,73 @@
+"""One beat: sense, judge, decide, act. It takes no event, reads the whole world, and may be killed at any line.
+
+Source: spec/beat.md §1; docs/continuity.md says what a kill at each line leaves behind.
+"""
+
+from looop.act.perform import record
+from looop.decide.decider import Decider
+from looop.model.errors import LooopError
+from looop.model.records import Fault, FlapLedger
+from looop.model.report import BeatReport
+from looop.model.world import World
+from looop.pulse.commit import conclude
+from looop.rules import flapping, gates
+from looop.rules.gates import Verdict
+from looop.sense.gather import gather
+from looop.state.house import House
+
+
+def beat(house: House, decider: Decider, now: int, *, forced: bool = False) -> BeatReport:
+    """Run one beat and say what it did. The caller holds the pulse lock. Never raises a LooopError."""
+    _begin(house, now)
+    try:
+        world = gather(house, now)
+    except LooopError as error:
+        house.events.emit("tick_error", error=str(error))
+        return BeatReport(ending="blocked", reason=str(error))
+    _watch_flapping(house, world)
+    memory = house.guards.recall()
+    verdict = gates.weigh(world, memory, house.limits, now, forced=forced)
+    _put_on_record(house, verdict)
+    if verdict.idle:
+        return BeatReport(ending="idle", reason=verdict.notes[-1].name, world_hash=world.hash)
+    if house.setting.stop.requested():
+        return BeatReport(ending="stopped", world_hash=world.hash)
+    attempt = decider.decide(world, memory, now)
+    return conclude(house, world, memory, attempt)
+
+
+def _begin(house: House, now: int) -> None:
+    """Report what an earlier crash interrupted. Source: spec/beat.md §12."""
+    house.events.emit("tick_start")
+    try:
+        for left in house.intents.sweep(now, house.setting.knobs.shell_timeout_secs):
+            house.events.emit("tick_interrupted", action=left.action, fingerprint=left.fingerprint)
+            record(house, f"an earlier {left.action} was interrupted and is not repeated ({left.fingerprint})", now)
+    except LooopError as error:
+        house.events.emit("guard_degraded", guard="interrupted actions", error=str(error))
+
+
+def _watch_flapping(house: House, world: World) -> None:
+    """Keep the flapping ledger; one that is lost starts anew, loudly. Source: spec/beat.md §6.4."""
+    known = house.guards.flaps()
+    if isinstance(known, Fault):
+        house.events.emit("guard_degraded", guard="flapping", error=known.why)
+    before = known if isinstance(known, FlapLedger) else FlapLedger()
+    after = flapping.observe(before, world.items)
+    for stem, streak in flapping.crossing(before, after, house.limits.flap_streak):
+        house.events.emit("sensor_flapping", sensor=stem, streak=streak)
+    if after != known:
+        try:
+            house.guards.record_flaps(after)
+        except LooopError as error:
+            house.events.emit("guard_degraded", guard="flapping", error=str(error))
+
+
+def _put_on_record(house: House, verdict: Verdict) -> None:
+    for note in verdict.notes:
+        house.events.emit(note.name, **note.fields)
+    if verdict.backoff:
+        try:
+            house.guards.repair_backoff(verdict.backoff)
+        except LooopError as error:
+            house.events.emit("guard_degraded", guard="backoff", error=str(error))

@@ -1,0 +1,138 @@
+"""From an attempt to its end: the effect and the commit, or the failure and the wait. Source: spec/beat.md §13.
+
+Note [Order of a commit]
+The effect comes first, then the journal, then the hash, then the baseline, then all that speaks of failure goes.
+A crash between two of them costs at most one more decide over a world that was already decided, and one line of
+WHAT CHANGED that was already known; it never skips a world nobody decided.
+"""
+
+from msgspec.structs import replace
+
+from looop import __version__
+from looop.act.perform import perform, record
+from looop.decide.attempt import Attempt
+from looop.decide.bundle import Outcome, prune_bundles
+from looop.model.decision import Decision
+from looop.model.errors import LooopError
+from looop.model.moves import Noop, RunShell
+from looop.model.records import Failure, ShellOutput
+from looop.model.report import BeatReport
+from looop.model.world import World
+from looop.rules import gates
+from looop.rules.gates import Memory
+from looop.rules.world import changes
+from looop.state.house import House
+
+SHELL_FOLLOW_UP_S = 5
+
+
+def conclude(house: House, world: World, memory: Memory, attempt: Attempt) -> BeatReport:
+    """Perform what was decided and commit it, or record why there is nothing to perform. Never raises."""
+    now = house.setting.clock.now()
+    for line in attempt.news:
+        record(house, line, now)
+    if attempt.ending == "blocked":
+        house.events.emit("tick_error", error=attempt.error)
+        return BeatReport(ending="blocked", reason=attempt.error, world_hash=world.hash)
+    if attempt.ending == "stopped":
+        return BeatReport(ending="stopped", world_hash=world.hash)
+    report = _report(world, memory, attempt)
+    if attempt.decision is None:
+        return _fail(house, world, memory, attempt, replace(report, reason=attempt.error))
+    try:
+        line = perform(house, attempt.decision.move, now, journal=attempt.decision.journal, goal=attempt.goal)
+    except LooopError as error:
+        return _fail(house, world, memory, attempt, replace(report, reason=str(error)))
+    return _commit(house, world, memory, attempt, attempt.decision, replace(report, ending="decided", journal=line))
+
+
+def _report(world: World, memory: Memory, attempt: Attempt) -> BeatReport:
+    move = attempt.decision.move if attempt.decision else None
+    return BeatReport(
+        ending="failed",
+        world_hash=world.hash,
+        changes=changes(memory.baseline, world.items) if isinstance(memory.baseline, dict) else None,
+        source=attempt.source,
+        why=attempt.why,
+        action=move.kind if move else "",
+        summary=move.summary if move else "",
+        run_id=attempt.run_id,
+        seconds=attempt.seconds,
+        goals=attempt.goals,
+        prompt_bytes=attempt.prompt_bytes,
+    )
+
+
+def _commit(
+    house: House, world: World, memory: Memory, attempt: Attempt, decision: Decision, report: BeatReport
+) -> BeatReport:
+    noop_at = house.setting.clock.now() if isinstance(decision.move, Noop) else None
+    try:
+        house.guards.commit(world, noop_at=noop_at)
+        if attempt.after:
+            house.guards.record_reflexes(attempt.after)
+        if attempt.prompt_bytes and isinstance(memory.shell, ShellOutput):
+            house.guards.drop_shell(memory.shell)
+    except LooopError as error:
+        house.events.emit("guard_degraded", guard="commit", error=f"the move may be decided again: {error}")
+    house.events.emit(
+        "decided",
+        run_id=report.run_id,
+        action=report.action,
+        kind=report.action,
+        summary=report.summary,
+        journal=report.journal,
+        secs=report.seconds,
+    )
+    nudge = decision.next_interval_s
+    if nudge is None and isinstance(decision.move, RunShell):
+        nudge = SHELL_FOLLOW_UP_S
+    return _close_bundle(house, attempt, replace(report, next_interval_s=nudge))
+
+
+def _fail(house: House, world: World, memory: Memory, attempt: Attempt, report: BeatReport) -> BeatReport:
+    """The world stays uncommitted, so it is tried again after the wait."""
+    now = house.setting.clock.now()
+    backoff = gates.after_failure(world, memory, now)
+    name = "no_decision" if attempt.ending == "no_decision" else "tick_failed"
+    code = "tick.no_decision" if attempt.ending == "no_decision" else "tick.failed"
+    failure = Failure(ts=now, run_id=report.run_id, code=code, error=report.reason, fails=backoff.fails)
+    try:
+        house.guards.record_failure(backoff, failure)
+        if attempt.after_failure:
+            house.guards.record_reflexes(attempt.after_failure)
+    except LooopError as error:
+        house.events.emit("guard_degraded", guard="backoff", error=str(error))
+    house.events.emit(
+        name,
+        run_id=report.run_id,
+        fails=backoff.fails,
+        error=report.reason,
+        secs=report.seconds,
+        replay=attempt.bundle.path if attempt.bundle else "",
+    )
+    return _close_bundle(house, attempt, report)
+
+
+def _close_bundle(house: House, attempt: Attempt, report: BeatReport) -> BeatReport:
+    """Complete the run bundle; best effort, the decide itself is over."""
+    untrusted = any(change.trust == "untrusted" for change in report.changes or [])
+    outcome = Outcome(
+        run_id=report.run_id,
+        source=report.source,
+        ending=report.ending,
+        version=__version__,
+        seconds=report.seconds,
+        action=report.action or None,
+        summary=report.summary,
+        journal=report.journal,
+        error=report.reason,
+        trust="untrusted" if untrusted else "trusted",
+    )
+    try:
+        if attempt.bundle:
+            attempt.bundle.write_json("outcome.json", outcome)
+    except LooopError as error:
+        house.events.emit("guard_degraded", guard="run bundle", error=str(error))
+    prune_bundles(house.setting.root, house.setting.knobs.runs_keep)
+    return report

@@ -1,0 +1,49 @@
+"""A beat that changes nothing: it senses and judges over a store that keeps every write to itself, and spends nothing.
+
+Sensors do run, as in any beat. A runner is not asked: what it would be asked with is measured instead.
+"""
+
+from msgspec.structs import replace
+
+from looop.config.file import Config
+from looop.decide.inputs import prompt_for
+from looop.decide.reflex import judge_reflexes
+from looop.model.report import BeatReport
+from looop.rules import gates
+from looop.rules.world import changes
+from looop.runtime.events import Events
+from looop.sense.gather import gather
+from looop.state.house import House, furnish
+from looop.store.open import open_overlay
+
+
+def rehearse(house: House, config: Config, *, forced: bool = False) -> BeatReport:
+    """What the next beat would do and why. Raises LooopError when the world cannot be read."""
+    silent = Events(house.setting.clock)
+    house = furnish(house.setting, open_overlay(house.store), silent)
+    now = house.setting.clock.now()
+    world = gather(house, now)
+    memory = house.guards.recall()
+    verdict = gates.weigh(world, memory, house.limits, now, forced=forced)
+    report = BeatReport(
+        ending="idle",
+        reason=verdict.notes[-1].name if verdict.notes else "",
+        world_hash=world.hash,
+        changes=changes(memory.baseline, world.items) if isinstance(memory.baseline, dict) else None,
+    )
+    if verdict.idle:
+        return report
+    judgement, _ = judge_reflexes(house, world, memory, now)
+    report = replace(report, ending="decided", goals=judgement.statuses)
+    if firing := judgement.firing:
+        return replace(
+            report,
+            source=firing.label,
+            why=f"`{firing.when}` holds",
+            action=firing.move.kind,
+            summary=firing.move.summary,
+        )
+    if config.tick_command is None:
+        return replace(report, source=config.runner, action="noop", summary="noop")
+    prompt = prompt_for(house, world, memory, judgement, config, now)
+    return replace(report, source=config.runner, prompt_bytes=len(prompt.text.encode("utf-8", "replace")))

@@ -1,0 +1,207 @@
+"""Which reflex moves this beat, and how each goal stands: level-triggered, bounded, without side effects.
+
+Goals are visited most neglected first; the first reflex that holds is the move. A reflex fires once on one world,
+and is suspended when its condition still holds after three runs: no progress is a fact to report, not a reason to
+repeat. It starts afresh when the condition turns false or the goal is edited. Source: design §4.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from looop.model.errors import Invalid
+from looop.model.moves import AnyMove
+from looop.model.prompt import GoalStatus, Status
+from looop.model.records import GoalReflexes, ReflexLedger, ReflexState
+from looop.model.world import World
+from looop.rules import cel
+from looop.rules.goals import GoalSpec, parse_goal
+from looop.rules.world import digest
+
+MAX_RUNS = 3
+
+
+class Firing(Struct, frozen=True):
+    """The reflex that holds: `#index` of `goal`, and its move."""
+
+    goal: str
+    index: int
+    move: AnyMove
+    when: str
+
+    @property
+    def label(self) -> str:
+        """How the journal and the bundle name it."""
+        return f"reflex {self.goal}#{self.index}"
+
+
+class Judgement(Struct, frozen=True):
+    """The verdict over all goals. `ledger` is what to remember; `news` lines belong in the journal, once."""
+
+    firing: Firing | None
+    statuses: list[GoalStatus]
+    ledger: ReflexLedger
+    news: list[str]
+
+
+def judge(world: World, ledger: ReflexLedger | None, activity: Mapping[str, int], now: int) -> Judgement:
+    """How the goals stand in this world and which reflex, if any, moves.
+
+    Without a ledger (None: what ran before is not known) nothing fires on this world: every reflex that holds
+    counts as having fired on it.
+    """
+    known = ledger.goals if ledger else {}
+    shared = _shared_scope(world, now)
+    firing: Firing | None = None
+    statuses: list[GoalStatus] = []
+    remembered: dict[str, GoalReflexes] = {}
+    news: list[str] = []
+    for goal, text in by_neglect(world.policy, activity):
+        scope = shared | _goal_scope(goal, shared["workers"], activity, now)
+        seen = _judge_goal(goal, text, known.get(goal), scope, world.hash)
+        if ledger is None:
+            seen = _hold_fire(seen, world.hash)
+        firing = firing or seen.firing
+        news += seen.news
+        if seen.status:
+            statuses.append(seen.status)
+        if seen.memory.rules or seen.memory.broken:
+            remembered[goal] = seen.memory
+    statuses.sort(key=lambda status: status.goal)
+    return Judgement(firing=firing, statuses=statuses, ledger=ReflexLedger(goals=remembered), news=news)
+
+
+def fired(ledger: ReflexLedger, firing: Firing, world: World, *, failed: bool = False) -> ReflexLedger:
+    """The ledger once the reflex has run. After a known failure it may run again on the same world."""
+    before = ledger.goals.get(firing.goal) or GoalReflexes(goal_hash=world.items[f"goal:{firing.goal}"].value)
+    state = before.rules.get(str(firing.index), ReflexState())
+    ran = replace(state, runs=state.runs + 1, fired_on="" if failed else world.hash)
+    goal = replace(before, rules=before.rules | {str(firing.index): ran})
+    return replace(ledger, goals=ledger.goals | {firing.goal: goal})
+
+
+def by_neglect(policy: Mapping[str, str | None], activity: Mapping[str, int]) -> list[tuple[str, str | None]]:
+    """Goal ids with their text, the one acted on longest ago first; ties by name. Source: edge case 84."""
+    goals = [(path[6:-3], text) for path, text in policy.items() if path.startswith("goals/")]
+    return sorted(goals, key=lambda goal: (activity.get(goal[0], 0), goal[0]))
+
+
+class _Seen(Struct, frozen=True):
+    held: list[Firing]
+    status: GoalStatus | None
+    memory: GoalReflexes
+    news: list[str]
+
+    @property
+    def firing(self) -> Firing | None:
+        return self.held[0] if self.held else None
+
+
+def _hold_fire(seen: _Seen, world_hash: str) -> _Seen:
+    rules = {str(firing.index): ReflexState(fired_on=world_hash) for firing in seen.held}
+    return replace(seen, held=[], memory=replace(seen.memory, rules=seen.memory.rules | rules))
+
+
+def _judge_goal(
+    goal: str, text: str | None, before: GoalReflexes | None, scope: Mapping[str, Any], world_hash: str
+) -> _Seen:
+    goal_hash = digest((text or "").encode("utf-8", "replace"))
+    if before is None or before.goal_hash != goal_hash:
+        before = GoalReflexes(goal_hash=goal_hash)
+    try:
+        if text is None:
+            raise Invalid("the file cannot be read")
+        spec = parse_goal(text)
+    except Invalid as error:
+        why = str(error)
+        news = [f"goal {goal} reads unknown: {why}"] if before.broken != why else []
+        return _Seen([], GoalStatus(goal, "unknown", why), replace(before, broken=why), news)
+    return _judge_spec(goal, spec, before, scope, world_hash)
+
+
+def _judge_spec(goal: str, spec: GoalSpec, before: GoalReflexes, scope: Mapping[str, Any], world_hash: str) -> _Seen:
+    held: list[Firing] = []
+    states: dict[str, ReflexState] = {}
+    faults: list[str] = []
+    news: list[str] = []
+    for index, reflex in enumerate(spec.reflexes):
+        state = before.rules.get(str(index), ReflexState())
+        answer = cel.holds(reflex.when, scope)
+        if isinstance(answer, str):
+            faults.append(f"reflex #{index}: {answer}")
+            states[str(index)] = state
+        elif answer:
+            if state.runs >= MAX_RUNS and not state.suspended:
+                state = replace(state, suspended=True)
+                news.append(f"reflex {goal}#{index} suspended: `{reflex.when}` still holds after {MAX_RUNS} runs")
+            if not state.suspended and state.fired_on != world_hash:
+                held.append(Firing(goal, index, reflex.move, reflex.when))
+            states[str(index)] = state
+    status, why = _status(spec, scope)
+    broken = "; ".join([*faults, *([f"done: {why}"] if why else [])])
+    if broken and broken != before.broken:
+        news.append(f"goal {goal}: {broken}")
+    kept = {index: state for index, state in states.items() if state != ReflexState()}
+    suspended = [int(index) for index, state in kept.items() if state.suspended]
+    shown = GoalStatus(goal, status, broken, suspended) if spec.done or spec.reflexes else None
+    return _Seen(held, shown, replace(before, rules=kept, broken=broken), news)
+
+
+def _status(spec: GoalSpec, scope: Mapping[str, Any]) -> tuple[Status, str]:
+    if spec.done is None:
+        return "open", ""
+    held = cel.holds(spec.done, scope)
+    if isinstance(held, str):
+        return "unknown", held
+    return ("done" if held else "open"), ""
+
+
+def _shared_scope(world: World, now: int) -> dict[str, Any]:
+    sensors = {
+        stem.removeprefix("sensor-"): {
+            "signal": cel.bindable(reading.signal) if reading.is_json else reading.raw,
+            "detail": cel.bindable(reading.detail),
+        }
+        for stem, reading in world.readings.items()
+        if stem.startswith("sensor-")
+    }
+    return {
+        "sensor": sensors,
+        "workers": _workers(world),
+        "asks": _asks(world),
+        "schedules": _signal(world, "sys-schedules", dict) or {},
+        "now": now,
+    }
+
+
+def _goal_scope(goal: str, workers: list[dict[str, Any]], activity: Mapping[str, int], now: int) -> dict[str, Any]:
+    acted = activity.get(goal)
+    nobody = {"id": goal, "alive": False, "state": None, "health": "none", "exit_code": None, "verify": None}
+    return {
+        "goal": {"id": goal, "last_acted_s": None if acted is None else max(now - acted, 0)},
+        "worker": next((worker for worker in workers if worker["id"] == goal), nobody),
+    }
+
+
+def _workers(world: World) -> list[dict[str, Any]]:
+    rows = _signal(world, "sys-sessions", list) or []
+    keys = ("id", "state", "exit_code", "health", "verify")
+    return [
+        {key: row.get(key) for key in keys} | {"alive": row.get("health") != "dead"}
+        for row in rows
+        if isinstance(row, dict)
+    ]
+
+
+def _asks(world: World) -> list[dict[str, Any]]:
+    pending = _signal(world, "sys-asks", dict) or {}
+    reading = world.readings.get("sys-asks")
+    detail = reading.detail if reading and isinstance(reading.detail, dict) else {}
+    return [{"id": ask, **cel.bindable(detail.get(ask) or {})} for ask in pending.get("pending", [])]
+
+
+def _signal(world: World, stem: str, kind: type) -> Any:
+    reading = world.readings.get(stem)
+    return cel.bindable(reading.signal) if reading and isinstance(reading.signal, kind) else None

@@ -1,0 +1,3 @@
+"""Processes, the clock, events, waiting.
+
+Entry rule: talks to the operating system, knows nothing of goals or moves."""

@@ -1,0 +1,71 @@
+"""The single-instance lock: a kernel lock on `.lock/lock`, held for life, gone with its holder however it dies.
+
+The lock file is never removed: a fresh file could be locked by a second pulse. Only the pid note beside it is.
+Source: spec/beat.md §15, edge cases 139-142.
+"""
+
+import fcntl
+import os
+from contextlib import suppress
+
+from looop.model.errors import AlreadyRunning, Unwritable
+
+
+class PulseLock:
+    """Held from `acquire` until `release` or the end of the process."""
+
+    def __init__(self, root: str) -> None:
+        self._folder = os.path.join(root, ".lock")
+        self._fd = -1
+
+    def acquire(self) -> None:
+        """Take the lock. Raises AlreadyRunning naming the holder, Unwritable when it cannot even be opened."""
+        path = os.path.join(self._folder, "lock")
+        try:
+            os.makedirs(self._folder, exist_ok=True)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise Unwritable(f"cannot open the lock {path}: {error.strerror}") from None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            raise AlreadyRunning(f"already running (pid {holder(os.path.dirname(self._folder)) or '?'})") from None
+        self._fd = fd
+        self._note_pid()
+
+    def release(self) -> None:
+        """Give the lock up and remove the pid note."""
+        if self._fd >= 0:
+            with suppress(OSError):
+                os.unlink(os.path.join(self._folder, "pid"))
+            os.close(self._fd)
+            self._fd = -1
+
+    def _note_pid(self) -> None:
+        with suppress(OSError), open(os.path.join(self._folder, "pid"), "w", encoding="ascii") as file:
+            file.write(f"{os.getpid()}\n")
+
+
+def is_held(root: str) -> bool:
+    """Whether a pulse runs. A lock that cannot be opened is held by nobody."""
+    try:
+        fd = os.open(os.path.join(root, ".lock", "lock"), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def holder(root: str) -> str:
+    """The pid the holder noted, empty when it cannot be told. For messages only."""
+    try:
+        with open(os.path.join(root, ".lock", "pid"), encoding="ascii") as file:
+            return file.read(32).strip()
+    except (OSError, ValueError):
+        return ""

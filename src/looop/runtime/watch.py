@@ -1,0 +1,183 @@
+"""Waiting for files to change: by the kernel's events, or by looking again where those cannot be had.
+
+Note [What a watcher may miss]
+Events are a hint, never the truth: whoever waits looks at the whole world afterwards, and also after its timeout.
+A lost event therefore costs time, nothing else. Folders that were replaced are watched anew at the next wait.
+"""
+
+import errno
+import os
+import select
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from time import monotonic
+from typing import Any
+
+from looop.runtime.proc import Stop
+
+_KINDS = ("created", "modified", "moved", "deleted", "closed")
+_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOSYS, errno.EINVAL)
+Wanted = Callable[[str, str], bool]
+
+
+class Watcher:
+    """Watches some folders below `root`, not what is below them.
+
+    `wanted(folder, name)` says which names matter (the root folder is ``). `degraded` is called at most once, with
+    a sentence, when the kernel's events cannot be had; then every `poll_s` the folders are looked at instead.
+    """
+
+    def __init__(
+        self, root: str, folders: Iterable[str], wanted: Wanted, degraded: Callable[[str], None], poll_s: float = 1.0
+    ) -> None:
+        self._root, self._folders, self._wanted = root, tuple(folders), wanted
+        self._degraded, self._poll_s = degraded, poll_s
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
+        self._changed: set[str] = set()
+        self._observer: Any = None
+        self._watched: dict[str, tuple[tuple[int, int], Any]] = {}
+        self._stamp: dict[str, tuple[int, int]] = {}
+
+    def start(self) -> None:
+        """Begin to watch: whatever changes from now on ends the next wait."""
+        try:
+            self._observer = _new_observer()
+            self._watch_folders()
+            self._observer.start()
+        except OSError as error:
+            if error.errno not in _RESOURCES:
+                raise
+            self._fall_back(error)
+
+    def stop(self) -> None:
+        """End watching and give everything back."""
+        if self._observer is not None:
+            self._observer.stop()
+            if self._observer.is_alive():
+                self._observer.join()
+        os.close(self._reader)
+        os.close(self._writer)
+
+    def wait(self, timeout_s: float, stop: Stop, settle_s: float = 0.0) -> set[str]:
+        """The paths below the root that changed, once one has and `settle_s` have passed; empty after the timeout
+        or when a stop is requested.
+        """
+        deadline = monotonic() + timeout_s
+        self._watch_folders()
+        while not stop.requested() and not (changed := self._take()):
+            left = deadline - monotonic()
+            if left <= 0:
+                return set()
+            self._sleep(left if self._observer else min(left, self._poll_s), stop)
+        if settle_s and not stop.requested():
+            self.pause(settle_s, stop)
+        return set() if stop.requested() else changed | self._take()
+
+    def pause(self, seconds: float, stop: Stop) -> None:
+        """Let `seconds` pass, or less when a stop is requested; changes keep."""
+        deadline = monotonic() + seconds
+        while not stop.requested() and (left := deadline - monotonic()) > 0:
+            select.select([stop.fileno()] if stop.fileno() >= 0 else [], [], [], left)
+
+    def _sleep(self, seconds: float, stop: Stop) -> None:
+        fds = [self._reader] + ([stop.fileno()] if stop.fileno() >= 0 else [])
+        select.select(fds, [], [], seconds)
+
+    def _take(self) -> set[str]:
+        with suppress(BlockingIOError):
+            while os.read(self._reader, 4096):
+                pass
+        if self._observer is None:
+            self._look()
+        changed, self._changed = self._changed, set()
+        return changed
+
+    def _note(self, folder: str, name: str) -> None:
+        """Called from the observer's thread."""
+        if self._wanted(folder, name):
+            self._changed.add(f"{folder}/{name}" if folder else name)
+            with suppress(BlockingIOError, OSError):
+                os.write(self._writer, b"!")
+
+    def _watch_folders(self) -> None:
+        if self._observer is None:
+            return
+        try:
+            for folder in self._folders:
+                self._watch_folder(folder)
+        except OSError as error:
+            self._fall_back(error)
+
+    def _watch_folder(self, folder: str) -> None:
+        path = os.path.join(self._root, folder) if folder else self._root
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            return
+        identity = (status.st_dev, status.st_ino)
+        known = self._watched.get(folder)
+        if known and known[0] == identity:
+            return
+        if known:
+            with suppress(KeyError, OSError):
+                self._observer.unschedule(known[1])
+        handler = _handler(partial(self._note, folder))
+        self._watched[folder] = (identity, self._observer.schedule(handler, path, event_filter=_event_filter()))
+
+    def _fall_back(self, error: OSError) -> None:
+        observer, self._observer = self._observer, None
+        with suppress(RuntimeError, OSError):
+            observer.stop()
+        self._degraded(f"files are looked at every {self._poll_s:g}s: no more watches to be had ({error.strerror})")
+        self._stamp = self._scan()
+
+    def _look(self) -> None:
+        now = self._scan()
+        self._changed |= {name for name in now.keys() | self._stamp.keys() if now.get(name) != self._stamp.get(name)}
+        self._stamp = now
+
+    def _scan(self) -> dict[str, tuple[int, int]]:
+        found = {}
+        for folder in self._folders:
+            with suppress(OSError), os.scandir(os.path.join(self._root, folder) if folder else self._root) as entries:
+                for entry in entries:
+                    if self._wanted(folder, entry.name):
+                        with suppress(OSError):
+                            status = entry.stat()
+                            key = f"{folder}/{entry.name}" if folder else entry.name
+                            found[key] = (status.st_mtime_ns, status.st_size)
+        return found
+
+
+def _new_observer() -> Any:
+    from watchdog.observers import Observer
+
+    return Observer()
+
+
+def _handler(note: Callable[[str], None]) -> Any:
+    from watchdog.events import FileSystemEventHandler
+
+    class Handler(FileSystemEventHandler):
+        def on_any_event(self, event: Any) -> None:
+            if event.event_type in _KINDS:
+                for path in (event.src_path, event.dest_path):
+                    if path:
+                        note(os.path.basename(path))
+
+    return Handler()
+
+
+def _event_filter() -> list[Any]:
+    from watchdog import events
+
+    return [
+        events.FileCreatedEvent,
+        events.FileModifiedEvent,
+        events.FileMovedEvent,
+        events.FileDeletedEvent,
+        events.FileClosedEvent,
+    ]

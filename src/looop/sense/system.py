@@ -1,0 +1,82 @@
+"""The system readings: what the loop knows about itself. They never fail and have no deadline. Spec/beat.md §4.
+
+Ages change with every second, so they are detail; only what should wake the loop is signal.
+"""
+
+from typing import Any
+
+import msgspec
+
+from looop.model.errors import Unreadable
+from looop.rules.due import probe
+from looop.state.house import House
+
+SYSTEM_STEMS = ("sys-sessions", "sys-claims", "sys-goals", "sys-schedules", "sys-asks")
+
+
+def system_readings(house: House, now: int) -> dict[str, bytes]:
+    """Every system reading by stem, as one line of JSON."""
+    made = {
+        "sys-sessions": _sessions(house),
+        "sys-claims": _claims(house),
+        "sys-goals": _goals(house, now),
+        "sys-schedules": _schedules(house, now),
+        "sys-asks": _asks(house, now),
+    }
+    return {stem: msgspec.json.encode(reading) + b"\n" for stem, reading in made.items()}
+
+
+def _sessions(house: House) -> dict[str, Any]:
+    rows = house.fleet.sessions()
+    return {"signal": rows, "detail": {"count": len(rows), "workers": {}}}
+
+
+def _claims(house: House) -> dict[str, Any]:
+    try:
+        claims = house.leases.all()
+    except Unreadable as error:
+        return _unreadable(error)
+    return {"signal": [{"name": name, "claim": claim} for name, claim in sorted(claims.items())]}
+
+
+def _goals(house: House, now: int) -> dict[str, Any]:
+    try:
+        ids = house.goals.ids()
+    except Unreadable as error:
+        return _unreadable(error)
+    acted = house.guards.activity()
+    ages = {
+        goal: {
+            "last_acted_unix": acted.get(goal),
+            "age_s": max(now - acted[goal], 0) if goal in acted else None,
+        }
+        for goal in ids
+    }
+    return {"signal": {}, "detail": {"goals": ages}}
+
+
+def _schedules(house: House, now: int) -> dict[str, Any]:
+    try:
+        schedules = house.schedules.all()
+    except Unreadable as error:
+        return _unreadable(error)
+    probes = {name: probe(schedule, now) for name, schedule in sorted(schedules.items())}
+    return {
+        "signal": {name: signal for name, (signal, _) in probes.items()},
+        "detail": {name: detail for name, (_, detail) in probes.items()},
+    }
+
+
+def _asks(house: House, now: int) -> dict[str, Any]:
+    try:
+        asks = house.mailbox.pending().pending
+    except Unreadable as error:
+        return _unreadable(error)
+    return {
+        "signal": {"pending": [ask.id for ask in asks]},
+        "detail": {ask.id: {"worker": ask.worker, "age_s": max(now - ask.ts, 0)} for ask in asks},
+    }
+
+
+def _unreadable(error: Unreadable) -> dict[str, Any]:
+    return {"signal": {"error": True}, "detail": {"message": str(error)}}

@@ -1,0 +1,142 @@
+"""What one beat leaves for the next: the hashes, the baseline, the failure record and their kin.
+
+Only the holder of the pulse lock writes these. What they mean is judged in rules/. Source: spec/beat.md §0, §13.
+"""
+
+from typing import TypeVar
+
+from looop.model.errors import Unreadable
+from looop.model.records import (
+    AttemptLedger,
+    Backoff,
+    Failure,
+    Fault,
+    FlapLedger,
+    NextWake,
+    NoopMark,
+    ReflexLedger,
+    ShellOutput,
+)
+from looop.model.world import World
+from looop.rules.gates import Memory
+from looop.state.codec import discard, read_record, write_record
+from looop.store.protocol import Store
+
+LAST_HASH = ".last-tick-hash"
+BASELINE = ".last-world.json"
+BACKOFF = ".tick-backoff"
+FAILURE = ".last-failure.json"
+SHELL = ".last-shell.json"
+NOOP = ".noop-at.json"
+FLAPS = ".signal-flap.json"
+ATTEMPTS = ".decide-ledger.json"
+WAKE = ".next-wake.json"
+ACTIVITY = ".goal-activity.json"
+REFLEXES = ".reflexes.json"
+
+T = TypeVar("T")
+
+
+class Guards:
+    """The beat's memory on disk."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def recall(self) -> Memory:
+        """Everything the gates and the prompt need. Never raises: what cannot be read is a Fault."""
+        return Memory(
+            last_hash=self._last_hash(),
+            baseline=self._read(BASELINE, dict[str, str]),
+            backoff=self._read(BACKOFF, Backoff),
+            noop=self._read(NOOP, NoopMark),
+            attempts=self._read(ATTEMPTS, AttemptLedger),
+            failure=self._read(FAILURE, Failure),
+            shell=self._read(SHELL, ShellOutput),
+            activity=self.activity(),
+        )
+
+    def commit(self, world: World, *, noop_at: int | None) -> None:
+        """The decision for this world stands: hash first, then baseline, then all that speaks of failure goes.
+
+        Raises Unwritable: then the move may be decided again. Source: edge cases 15, 26, 29, 33, 269.
+        """
+        self._store.write(LAST_HASH, world.hash.encode() + b"\n")
+        write_record(self._store, BASELINE, {name: item.value for name, item in world.items.items()})
+        discard(self._store, BACKOFF)
+        discard(self._store, FAILURE)
+        if noop_at is None:
+            discard(self._store, NOOP)
+        else:
+            write_record(self._store, NOOP, NoopMark(ts=noop_at, hash=world.hash))
+
+    def record_failure(self, backoff: Backoff, failure: Failure) -> None:
+        """One more failure: the wait first, then what the next prompt says of it. Raises Unwritable."""
+        write_record(self._store, BACKOFF, backoff)
+        write_record(self._store, FAILURE, failure)
+
+    def repair_backoff(self, backoff: Backoff) -> None:
+        """Replace a record that could not be used. Raises Unwritable."""
+        write_record(self._store, BACKOFF, backoff)
+
+    def record_attempts(self, attempts: AttemptLedger) -> None:
+        """The hourly ledger. Raises Unwritable."""
+        write_record(self._store, ATTEMPTS, attempts)
+
+    def flaps(self) -> FlapLedger | Fault | None:
+        """The flapping ledger."""
+        return self._read(FLAPS, FlapLedger)
+
+    def record_flaps(self, ledger: FlapLedger) -> None:
+        """Replace the flapping ledger. Raises Unwritable."""
+        write_record(self._store, FLAPS, ledger, durable=False)
+
+    def reflexes(self) -> ReflexLedger | Fault | None:
+        """What the reflexes have done."""
+        return self._read(REFLEXES, ReflexLedger)
+
+    def record_reflexes(self, ledger: ReflexLedger) -> None:
+        """Replace the reflex ledger. Raises Unwritable."""
+        write_record(self._store, REFLEXES, ledger)
+
+    def record_shell(self, output: ShellOutput) -> None:
+        """Keep a shell output for the next prompt. Raises Unwritable."""
+        write_record(self._store, SHELL, output)
+
+    def drop_shell(self, shown: ShellOutput) -> None:
+        """Remove the shell output that a prompt has shown, unless a newer one took its place. Raises Unwritable."""
+        if self._read(SHELL, ShellOutput) == shown:
+            discard(self._store, SHELL)
+
+    def activity(self) -> dict[str, int]:
+        """When each goal was last acted on; empty when unknown: only fairness rests on it. Edge case 125."""
+        found = self._read(ACTIVITY, dict[str, int])
+        return found if isinstance(found, dict) else {}
+
+    def stamp(self, goal: str, now: int) -> None:
+        """Note that `goal` was acted on. Raises Unwritable."""
+        write_record(self._store, ACTIVITY, self.activity() | {goal: now})
+
+    def wake(self) -> tuple[bytes, NextWake | Fault] | None:
+        """The pending wake with its exact bytes, for `drop_wake`; None when there is none. Raises Unreadable."""
+        blob = self._store.read(WAKE)
+        record = self._read(WAKE, NextWake)
+        return None if blob is None or record is None else (blob.data, record)
+
+    def set_wake(self, due: int) -> None:
+        """Force the beat at `due`. Raises Unwritable."""
+        write_record(self._store, WAKE, NextWake(due=due))
+
+    def drop_wake(self, seen: bytes) -> bool:
+        """Remove the wake if it is still the one that was seen. Raises Unwritable. Source: edge case 150."""
+        return self._store.swap(WAKE, seen, None)
+
+    def _last_hash(self) -> str | Fault | None:
+        try:
+            blob = self._store.read(LAST_HASH)
+        except Unreadable as error:
+            return Fault(key=LAST_HASH, kind="unreadable", why=str(error))
+        return blob.data.decode("utf-8", "replace").strip() if blob else None
+
+    def _read(self, key: str, kind: type[T]) -> T | Fault | None:
+        return read_record(self._store, key, kind)

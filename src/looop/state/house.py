@@ -1,0 +1,96 @@
+"""The house: everything a beat or a verb works with, handed around as one frozen value."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from looop.config.knobs import Knobs
+from looop.rules.gates import Limits
+from looop.runtime.clock import Clock
+from looop.runtime.events import Events
+from looop.runtime.proc import Processes, Stop
+from looop.session.fleet import Fleet
+from looop.state.codec import LineLog
+from looop.state.goals import Goals
+from looop.state.guards import Guards
+from looop.state.intents import Intents
+from looop.state.journal import Journal
+from looop.state.leases import Leases
+from looop.state.ledger import CostLedger
+from looop.state.mailbox import Mailbox
+from looop.state.playbook import Playbook
+from looop.state.readings import Readings
+from looop.state.schedules import Schedules
+from looop.state.sensors import Sensors
+from looop.store.protocol import Store
+
+EVENTS = "events.jsonl"
+
+
+class Setting(Struct, frozen=True):
+    """What the operating system side of a house is: where it stands, and the ports it uses."""
+
+    root: str
+    clock: Clock
+    processes: Processes
+    stop: Stop
+    knobs: Knobs
+    env: Mapping[str, str]
+
+
+class House(Struct, frozen=True):
+    """The setting, the voice, and one book per subject, all over one store."""
+
+    setting: Setting
+    store: Store
+    events: Events
+    fleet: Fleet
+    goals: Goals
+    playbook: Playbook
+    sensors: Sensors
+    readings: Readings
+    schedules: Schedules
+    journal: Journal
+    ledger: CostLedger
+    guards: Guards
+    intents: Intents
+    mailbox: Mailbox
+    leases: Leases
+
+    @property
+    def limits(self) -> Limits:
+        """The knobs the gates judge by."""
+        knobs = self.setting.knobs
+        return Limits(
+            noop_ttl_s=knobs.noop_ttl,
+            decides_per_hour=knobs.max_decides_per_hour,
+            backoff_cap_s=knobs.backoff_cap,
+            flap_streak=knobs.flap_streak,
+        )
+
+
+def furnish(setting: Setting, store: Store, events: Events) -> House:
+    """A house with every book over `store`. Nothing is read or written yet."""
+    knobs = setting.knobs
+    return House(
+        setting=setting,
+        store=store,
+        events=events,
+        fleet=Fleet(),
+        goals=Goals(store),
+        playbook=Playbook(store, knobs.playbook_keep),
+        sensors=Sensors(store),
+        readings=Readings(store),
+        schedules=Schedules(store),
+        journal=Journal(store, knobs.journal_max_bytes),
+        ledger=CostLedger(store),
+        guards=Guards(store),
+        intents=Intents(store),
+        mailbox=Mailbox(store),
+        leases=Leases(store),
+    )
+
+
+def event_rows(store: Store, knobs: Knobs) -> LineLog:
+    """The file behind `Events`: rows of JSON, rotated."""
+    return LineLog(store, EVENTS, knobs.events_max_bytes)

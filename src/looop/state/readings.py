@@ -1,0 +1,56 @@
+"""Readings: what the sensors said last, `snapshots/<stem>.json`, with `.err` for what they complained about."""
+
+from looop.model.errors import Unreadable
+from looop.store.protocol import Entry, Store
+
+FOLDER = "snapshots"
+
+
+class Readings:
+    """The snapshots of the world. They are made anew each beat, so nothing here is worth an fsync."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def entries(self) -> dict[str, Entry]:
+        """Every file in the folder by name, stray ones included. Raises Unreadable."""
+        return {entry.name: entry for entry in self._store.list(FOLDER)}
+
+    def read(self, stem: str) -> bytes | None:
+        """The snapshot of one stem. Raises Unreadable."""
+        blob = self._store.read(f"{FOLDER}/{stem}.json")
+        return blob.data if blob else None
+
+    def read_all(self) -> dict[str, bytes]:
+        """All snapshots by stem; one that cannot be read is empty bytes. Raises Unreadable for the folder only."""
+        found = {}
+        for name in self.entries():
+            if name.endswith(".json"):
+                try:
+                    found[name[:-5]] = self.read(name[:-5]) or b""
+                except Unreadable:
+                    found[name[:-5]] = b""
+        return found
+
+    def publish(self, stem: str, data: bytes, errors: bytes = b"") -> None:
+        """Make `data` the snapshot of `stem`, and `errors`, when there are any, its `.err`. Raises Unwritable."""
+        self._store.write(f"{FOLDER}/{stem}.json", data, durable=False)
+        if errors:
+            self._store.write(f"{FOLDER}/{stem}.err", errors, durable=False)
+        else:
+            self._remove(f"{stem}.err")
+
+    def prune(self, stems: set[str]) -> None:
+        """Remove every file that belongs to none of `stems`. Source: spec/beat.md §3, edge cases 64, 65."""
+        for name in self.entries():
+            if name.rpartition(".")[0] not in stems:
+                self._remove(name)
+
+    def _remove(self, name: str) -> None:
+        key = f"{FOLDER}/{name}"
+        try:
+            blob = self._store.read(key)
+        except Unreadable:
+            return
+        if blob is not None:
+            self._store.swap(key, blob.data, None)
