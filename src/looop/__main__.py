@@ -24,6 +24,12 @@ def main() -> int:
 class Loop:
     """Implements contract.verbs.Engine. The command line may not import the pulse; the front door may."""
 
+    def __init__(self, data_dir: str | None = None) -> None:
+        self._data_dir = data_dir
+
+    def elsewhere(self, data_dir: str) -> "Loop":
+        return Loop(data_dir)
+
     def pulse(self) -> None:
         self._open(quiet=False).run()
 
@@ -42,7 +48,7 @@ class Loop:
         from looop.state.open import Voice, open_house
 
         voice = Voice(None if quiet else sys.stdout, log_format(), may_colour(sys.stdout))
-        return open_pulse(lambda stop: open_house(voice, stop))
+        return open_pulse(lambda stop: open_house(voice, stop, self._data_dir))
 
 
 if __name__ == "__main__":

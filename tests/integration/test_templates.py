@@ -404,7 +404,7 @@ def test_http_body(scripts, server):
 
 
 def test_http_body_that_is_cut_short(scripts, server):
-    """Half a body is no answer when the body matters, and is not read when it does not."""
+    """Half a body is no answer when the body matters, and does no harm when it does not."""
     server.says = (200, b"half", {"Content-Length": "8"})
     assert scripts.signal("http", url=server.url) == {"ok": True, "status": 200}
     assert scripts.signal("http", url=server.url, body="yes") == {"ok": False, "status": None, "body": None}

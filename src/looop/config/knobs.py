@@ -3,7 +3,6 @@
 A knob that is set to something else than a whole number takes its default, and says so once.
 """
 
-import os
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -44,9 +43,8 @@ class BadKnob(Struct, frozen=True):
     default: int | None
 
 
-def read_knobs(environ: Mapping[str, str] | None = None) -> tuple[Knobs, list[BadKnob]]:
+def read_knobs(environ: Mapping[str, str]) -> tuple[Knobs, list[BadKnob]]:
     """The knobs in the environment, and those that made no sense."""
-    environ = os.environ if environ is None else environ
     values: dict[str, int | str] = {}
     bad = []
     for field in Knobs.__struct_fields__:

@@ -18,9 +18,8 @@ class Paths(Struct, frozen=True):
     is_default: bool
 
 
-def find_paths(environ: Mapping[str, str] | None = None) -> Paths:
+def find_paths(environ: Mapping[str, str]) -> Paths:
     """The places the environment asks for. Raises NoHome when HOME is needed and not set."""
-    environ = os.environ if environ is None else environ
     given = environ.get("LOOOP_DATA_DIR")
     data_dir = os.path.abspath(given) if given else os.path.join(_state_home(environ), "looop")
     return Paths(
@@ -30,9 +29,15 @@ def find_paths(environ: Mapping[str, str] | None = None) -> Paths:
     )
 
 
-def child_environment(paths: Paths, log_format: str, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+def environment(data_dir: str | None = None) -> dict[str, str]:
+    """A copy of this process's environment, for another data dir if one is given."""
+    inherited = {key: value for key, value in os.environ.items() if data_dir is None or not key.startswith("LOOOP_")}
+    return inherited | ({"LOOOP_DATA_DIR": data_dir} if data_dir else {})
+
+
+def child_environment(paths: Paths, log_format: str, environ: Mapping[str, str]) -> dict[str, str]:
     """The environment of every sensor, shell command and runner. Source: spec/workers.md §2.3."""
-    return dict(os.environ if environ is None else environ) | {
+    return dict(environ) | {
         "LOOOP_BIN": program(),
         "LOOOP_DATA_DIR": paths.data_dir,
         "LOOOP_CONFIG": paths.config_file,

@@ -16,7 +16,6 @@ from looop.model.errors import LooopError, Missing, Refused
 from looop.model.ids import require_id
 from looop.model.moves import AnyMove, WriteSensor
 from looop.model.records import Fault
-from looop.state.house import House
 from looop.state.open import open_house, settle_or_say
 from looop.state.sensors import Sensor
 
@@ -24,10 +23,10 @@ _NANO = 10**9
 
 
 class Local:
-    """Implements contract.verbs.Contract for the data dir the environment names."""
+    """Implements contract.verbs.Contract for the data dir the environment names, or for another one."""
 
-    def __init__(self, house: House | None = None) -> None:
-        self._house = house or open_house()[0]
+    def __init__(self, data_dir: str | None = None) -> None:
+        self._house = open_house(data_dir=data_dir)[0]
 
     def prepare(self) -> None:
         """Seed a fresh data dir; a failure is said on stderr and the verb goes on."""

@@ -145,5 +145,8 @@ class Engine(Protocol):
     def beat(self, *, forced: bool = False, dry_run: bool = False, quiet: bool = False) -> BeatReport:
         """One beat; with `dry_run` one that changes nothing, with `quiet` without log lines."""
 
+    def elsewhere(self, data_dir: str) -> "Engine":
+        """The same loop over another data dir, with every knob at its default."""
+
     def demo(self, *, keep: bool) -> None:
         """Show the loop at work in a scratch world."""

@@ -26,7 +26,7 @@ from looop.rules.reflexes import Firing, Judgement, fired
 from looop.runtime.clock import second_stamp, utc_stamp
 from looop.state.house import House
 
-_NOTHING = Decision(move=Noop(reason="no reflex holds, and no runner is configured"))
+_NOTHING = Decision(move=Noop(reason="no reflex holds"))
 _NO_DECISION = (
     "the runner ended well but left no decision: exactly one JSON object with an `action` must be written to "
     ".decision.json, or be the last thing printed"

@@ -7,7 +7,7 @@ from typing import TextIO
 from msgspec import Struct
 
 from looop.config.knobs import read_knobs
-from looop.config.paths import Paths, child_environment, find_paths
+from looop.config.paths import Paths, child_environment, environment, find_paths
 from looop.model.errors import LooopError, Unwritable
 from looop.runtime.clock import SystemClock
 from looop.runtime.events import Events, Format
@@ -35,10 +35,12 @@ class Voice(Struct, frozen=True):
     colour: bool = False
 
 
-def open_house(voice: Voice | None = None, stop: Stop | None = None) -> tuple[House, Paths]:
-    """The house of this environment. Reads knobs, touches no file. Raises NoHome."""
-    voice, stop = voice or Voice(), stop or NoStop()
-    paths, (knobs, bad_knobs) = find_paths(), read_knobs()
+def open_house(
+    voice: Voice | None = None, stop: Stop | None = None, data_dir: str | None = None
+) -> tuple[House, Paths]:
+    """The house of this environment, or of another data dir. Reads knobs, touches no file. Raises NoHome."""
+    voice, stop, environ = voice or Voice(), stop or NoStop(), environment(data_dir)
+    paths, (knobs, bad_knobs) = find_paths(environ), read_knobs(environ)
     store, clock = open_files(paths.data_dir), SystemClock()
     rows = event_rows(store, knobs)
     events = Events(clock, lambda row: rows.append(row, durable=False), voice.out, voice.style, voice.colour)
@@ -53,7 +55,7 @@ def open_house(voice: Voice | None = None, stop: Stop | None = None) -> tuple[Ho
         processes=Processes(stop),
         stop=stop,
         knobs=knobs,
-        env=child_environment(paths, voice.style),
+        env=child_environment(paths, voice.style, environ),
     )
     return furnish(setting, store, events), paths
 

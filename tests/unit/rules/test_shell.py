@@ -178,7 +178,7 @@ ALLOWED = [
     "docker run --rm -v \"$PWD:/w\" img sh -c 'ls'", "gh pr list --json number -q '.[].number'", "kill %1; wait $!",
     'git commit -m "$(cat <<\'EOF\'\nsudo is gone; reboot\nEOF\n)"', "source .venv/bin/activate && pytest", ". ./env",
     "f() { local x=1; return $x; }; f", "psql -c 'select 1;' | cat", "echo sudo reboot", "grep -E 'rm -rf /' x",
-    "make \\\n  test", "echo {a,b} *.{md,txt}", "say 'done;reboot'", "jq '.a' <<< '{\"a\": \"sudo x\"}'",
+    "git commit -m 'größer 🎉'", "echo é > ü", "{ echo 🎉; }", "make \\\n  test", "echo {a,b} *.{md,txt}", "say 'done;reboot'", "jq '.a' <<< '{\"a\": \"sudo x\"}'",
 ]  # fmt: skip
 
 
@@ -246,6 +246,8 @@ def test_the_reason_names_what_tripped(command: str, reason: str) -> None:
 @example("(a curl|" * 7000 + "a" + ")" * 7000)
 @example("env " * 16000)
 @example("<<A " * 5000)
+@example("{\U0002c6e5}")
+@example("".join(f"{{{chr(point)} " for point in range(0xE000, 0x110000, 997)))
 def test_no_text_makes_it_raise(text: str) -> None:
     """Any text gets a verdict, a sentence or None, never an exception. Source: spec/beat.md §11."""
     verdict = tripped(text)

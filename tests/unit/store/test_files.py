@@ -222,7 +222,7 @@ class TestLocks:
         holder = Disk().lock(f"{root}/.dirlock")
         rings = []
 
-        def ring(number, frame):
+        def ring(number, _frame):
             rings.append(number)
             if len(rings) == 3:
                 os.close(holder)
