@@ -7,8 +7,8 @@ shell, a syntax error) is refused, with the way to write it instead. Someone who
 Note [Feed]: what a shell would read on its stdin decides whether it runs unseen text. A feed is that text, or
 None inside it where it is unknown; no feed at all is harmless, because commands run here with /dev/null as stdin.
 
-Note [Grammar gaps]: tree-sitter-bash reads `a > log b` as three redirections' worth of target, `time if x` as the
-arguments of `time`, `\\<newline>` as a space, and leaves backticks in a here-doc (and the first substitution
+Note [Grammar gaps]: tree-sitter-bash takes words after a redirection for more of its targets, `time if x` for the
+arguments of `time` and `\\<newline>` for a space, and leaves backticks in a here-doc (and the first substitution
 of a `<<-` one) unparsed. Each has its repair below.
 
 Note [ASCII only]: the grammar's scanner reads outside its tables on `{` before a far character and takes the

@@ -63,7 +63,7 @@ class StopFlag:
         os.close(self._reader)
         os.close(self._writer)
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         """Request a stop; the same signal again ends the process as if there were no handler."""
         if number in self._seen:
             signal.signal(number, signal.SIG_DFL)

@@ -178,7 +178,8 @@ ALLOWED = [
     "docker run --rm -v \"$PWD:/w\" img sh -c 'ls'", "gh pr list --json number -q '.[].number'", "kill %1; wait $!",
     'git commit -m "$(cat <<\'EOF\'\nsudo is gone; reboot\nEOF\n)"', "source .venv/bin/activate && pytest", ". ./env",
     "f() { local x=1; return $x; }; f", "psql -c 'select 1;' | cat", "echo sudo reboot", "grep -E 'rm -rf /' x",
-    "git commit -m 'größer 🎉'", "echo é > ü", "{ echo 🎉; }", "make \\\n  test", "echo {a,b} *.{md,txt}", "say 'done;reboot'", "jq '.a' <<< '{\"a\": \"sudo x\"}'",
+    "git commit -m 'größer 🎉'", "echo é > ü", "{ echo 🎉; }",
+    "make \\\n  test", "echo {a,b} *.{md,txt}", "say 'done;reboot'", "jq '.a' <<< '{\"a\": \"sudo x\"}'",
 ]  # fmt: skip
 
 

@@ -51,7 +51,7 @@ def test_signal(flag: StopFlag, number: signal.Signals) -> None:
 
 def test_other_signals_do_not_request(flag: StopFlag) -> None:
     """A signal that has another handler may wake a waiter; asking settles that nothing was requested."""
-    previous = signal.signal(signal.SIGUSR1, lambda number, frame: None)
+    previous = signal.signal(signal.SIGUSR1, lambda *_: None)
     try:
         flag.install()
         os.kill(os.getpid(), signal.SIGUSR1)

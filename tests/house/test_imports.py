@@ -1,0 +1,67 @@
+"""What a clean interpreter loads: importing costs only what was asked for."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = (
+    "asyncio",
+    "argparse",
+    "logging",
+    "subprocess",
+    "http",
+    "email",
+    "yaml",
+    "watchdog",
+    "cel_expr_python",
+    "tree_sitter",
+)
+
+
+def loaded_by(code: str) -> set[str]:
+    """Names of the modules a fresh interpreter has after `code`, without those it starts with."""
+    script = f"import sys; before = set(sys.modules)\n{code}\nprint('\\n'.join(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_importing_looop_imports_nothing_else():
+    """`import looop` costs nothing and runs nothing."""
+    assert loaded_by("import looop") == {"looop"}
+
+
+def test_the_version_is_answered_by_the_front_door():
+    """`looop version` loads no room."""
+    loaded = loaded_by(
+        "import io\nsys.argv = ['looop', 'version']; out, sys.stdout = sys.stdout, io.StringIO()\n"
+        "import looop.__main__ as front\nassert front.main() == 0; sys.stdout = out"
+    )
+    assert {name for name in loaded if name.startswith("looop")} == {"looop", "looop.__main__"}
+
+
+@pytest.mark.parametrize("heavy", HEAVY)
+def test_state_loads_nothing_it_does_not_use(tmp_path, heavy):
+    """`looop state` on a plain data dir loads no process, watching, YAML, CEL or parsing library."""
+    code = (
+        f"import os; os.environ['LOOOP_DATA_DIR'] = {str(tmp_path)!r}\n"
+        "import contextlib, io\n"
+        "from looop.__main__ import Loop\n"
+        "from looop.clients.cli.app import run\n"
+        "with contextlib.redirect_stdout(io.StringIO()): assert run(['state', '--json'], Loop()) == 0\n"
+    )
+    assert heavy not in loaded_by(code)
+
+
+@pytest.mark.parametrize("room", ["model", "rules", "store", "config", "state", "contract"])
+def test_no_package_runs_code_when_it_is_entered(room):
+    """A package's `__init__` holds its entry rule and nothing else."""
+    import ast
+    import importlib.util
+
+    spec = importlib.util.find_spec(f"looop.{room}")
+    assert spec and spec.origin
+    with open(spec.origin, encoding="utf-8") as file:
+        tree = ast.parse(file.read())
+    assert len(tree.body) == 1
+    assert "Entry rule:" in (ast.get_docstring(tree) or "")
