@@ -15,6 +15,7 @@ from looop.rules.world import canonical, digest
 from looop.runtime.clock import midnight
 from looop.runtime.lock import is_held
 from looop.sense.gather import read_world
+from looop.sense.system import BEAT_MARK
 from looop.state.house import House
 from looop.state.open import NoStop
 
@@ -115,9 +116,8 @@ def _snapshot(raw: str) -> Any:
 
 
 def _last_beat_age(house: House, now: int) -> int | None:
-    """Every beat publishes the system readings, so theirs is the time of the last beat."""
     try:
-        entry = house.readings.entries().get("sys-goals.json")
+        entry = house.readings.entries().get(f"{BEAT_MARK}.json")
     except LooopError:
         return None
     return max(now - entry.mtime_ns // _NANO, 0) if entry else None

@@ -7,7 +7,7 @@ from looop.model.errors import LooopError, Unreadable
 from looop.model.world import Trust, World
 from looop.rules.world import assemble
 from looop.sense.scripts import PREFIX, Outcome, run_sensors
-from looop.sense.system import SYSTEM_STEMS, system_readings
+from looop.sense.system import BEAT_MARK, SYSTEM_STEMS, system_readings
 from looop.state.house import House
 from looop.state.sensors import Sensor
 
@@ -23,7 +23,7 @@ def gather(house: House, now: int) -> World:
     _report(house, run_sensors(house, sensors, now))
     for stem, data in system_readings(house, now).items():
         try:
-            house.readings.publish(stem, data)
+            house.readings.publish(stem, data, keep_same=stem != BEAT_MARK)
         except LooopError as error:
             house.events.emit("sense_degraded", error=str(error))
     house.events.emit("sense_done")

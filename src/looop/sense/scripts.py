@@ -105,7 +105,7 @@ def _publish(house: House, sensor: Sensor, end: Ended) -> Outcome:
     fails = _fails(house, stem) + 1 if failed and sensor.interval_s else 0
     data, error = reading_of(house, end, fails)
     try:
-        house.readings.publish(stem, data, end.errors)
+        house.readings.publish(stem, data, end.errors, keep_same=not sensor.interval_s)
     except LooopError as unwritten:
         error = str(unwritten)
     return Outcome(stem=sensor.stem, error=error, seconds=end.seconds)
@@ -113,7 +113,8 @@ def _publish(house: House, sensor: Sensor, end: Ended) -> Outcome:
 
 def _refuse_rivals(house: House, sensor: Sensor) -> Outcome:
     message = f"{' and '.join(sensor.rivals)} share the stem {sensor.stem!r}: rename one"
-    house.readings.publish(PREFIX + sensor.stem, _error_snapshot(1, {"message": message, "stderr": ""}))
+    snapshot = _error_snapshot(1, {"message": message, "stderr": ""})
+    house.readings.publish(PREFIX + sensor.stem, snapshot, keep_same=True)
     return Outcome(stem=sensor.stem, error=message)
 
 

@@ -11,6 +11,7 @@ from looop.model.errors import Unreadable
 from looop.rules.due import probe
 from looop.state.house import House
 
+BEAT_MARK = "sys-goals"  # written by every beat, so its time is the time of the last beat
 SYSTEM_STEMS = ("sys-sessions", "sys-claims", "sys-goals", "sys-schedules", "sys-asks")
 
 

@@ -32,9 +32,13 @@ class Readings:
                     found[name[:-5]] = b""
         return found
 
-    def publish(self, stem: str, data: bytes, errors: bytes = b"") -> None:
-        """Make `data` the snapshot of `stem`, and `errors`, when there are any, its `.err`. Raises Unwritable."""
-        self._store.write(f"{FOLDER}/{stem}.json", data, durable=False)
+    def publish(self, stem: str, data: bytes, errors: bytes = b"", *, keep_same: bool = False) -> None:
+        """Make `data` the snapshot of `stem`, and `errors`, when there are any, its `.err`. Raises Unwritable.
+
+        With `keep_same` a snapshot that says the same already stays as it is, its time included.
+        """
+        if not (keep_same and self._says(f"{stem}.json", data)):
+            self._store.write(f"{FOLDER}/{stem}.json", data, durable=False)
         if errors:
             self._store.write(f"{FOLDER}/{stem}.err", errors, durable=False)
         else:
@@ -45,6 +49,13 @@ class Readings:
         for name in self.entries():
             if name.rpartition(".")[0] not in stems:
                 self._remove(name)
+
+    def _says(self, name: str, data: bytes) -> bool:
+        try:
+            blob = self._store.read(f"{FOLDER}/{name}")
+        except Unreadable:
+            return False
+        return blob is not None and blob.data == data
 
     def _remove(self, name: str) -> None:
         key = f"{FOLDER}/{name}"

@@ -13,18 +13,50 @@ from looop.model.records import Ask
 from looop.model.report import BeatReport
 from looop.model.world import Change
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 def clean(text: str) -> str:
     """`text` with control characters made visible, on one line."""
-    flat = text.replace("\n", " ").replace("\t", " ")
-    return _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", flat)
+    return visible(text.replace("\n", " ").replace("\t", " "))
+
+
+def visible(text: str) -> str:
+    """`text` with control characters made visible; its lines and tabs stay."""
+    return _CONTROL.sub(_name_of, text)
 
 
 def clip(text: str, width: int) -> str:
-    """At most `width` characters, ending in … when cut."""
-    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+    """At most `width` columns of a terminal, ending in … when cut. Source: edge case 238."""
+    if text.isascii() or len(text) * 2 <= width:
+        return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+    total = end = 0
+    for n, ch in enumerate(text):
+        total += columns(ch)
+        if total < width:
+            end = n + 1
+        elif total > width:
+            return text[:end] + "…"
+    return text
+
+
+def columns(ch: str) -> int:
+    """How many columns of a terminal one character takes."""
+    if ch.isascii():
+        return 1
+    from unicodedata import category, east_asian_width
+
+    if category(ch) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if east_asian_width(ch) in "WF" else 1
+
+
+def _name_of(match: re.Match[str]) -> str:
+    """A byte that is not UTF-8 and a control character as \\xff, any other as \\uffff."""
+    code = ord(match.group())
+    if 0xDC80 <= code <= 0xDCFF:
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 def width() -> int:

@@ -1,0 +1,115 @@
+"""What goes to stdout and stderr, and how: stdout is data, stderr is talk. Source: spec/cli.md §1, edge case 238.
+
+Note [Raw or clean]
+Text that came from outside may hold escape sequences. What a pipe or a file gets is the data as it is; what a
+terminal gets is made visible first. Lines we compose ourselves are clean wherever they go.
+"""
+
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from looop.clients.cli.show import clean, report_lines, state_lines, visible
+from looop.contract.verbs import Engine, StateView
+
+_PATIENCE_S = 2.0
+
+
+def steady_streams() -> None:
+    """Make stdout and stderr usable whatever they are: closed ones take nothing, odd characters never raise."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, io.StringIO())
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def say(*lines: str) -> None:
+    """Lines of ours on stdout; every part from outside has been cleaned."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+def talk(message: str) -> None:
+    """One line on stderr, with our name in front exactly once."""
+    flat = clean(message.strip())
+    sys.stderr.write((flat if flat.startswith("looop:") else f"looop: {flat}") + "\n")
+
+
+def give(text: str) -> None:
+    """Somebody's text on stdout, ending in a newline. See Note [Raw or clean]."""
+    body = text if text.endswith("\n") else f"{text}\n"
+    sys.stdout.write(visible(body) if sys.stdout.isatty() else body)
+
+
+def print_json(value: Any) -> None:
+    """One pretty JSON document on stdout, valid UTF-8, without a character a terminal would obey."""
+    import msgspec
+
+    try:
+        data = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        data = msgspec.json.encode(_encodable(msgspec.to_builtins(value)))
+    say(escaped(msgspec.json.format(data, indent=2).decode()))
+
+
+def escaped(document: str) -> str:
+    """A JSON document with its unprintable characters, which can only stand in strings, as \\u escapes."""
+    if document.isascii() and "\x7f" not in document:
+        return document
+    return "".join(f"\\u{ord(ch):04x}" if _unprintable(ch) else ch for ch in document)
+
+
+def show_state(view: StateView, changed: list[str] | None = None, *, as_json: bool) -> None:
+    """The state on stdout, and what could not be read on stderr."""
+    if as_json:
+        import msgspec
+
+        print_json(msgspec.to_builtins(view) | ({} if changed is None else {"changed": changed}))
+    else:
+        say(*state_lines(view, changed))
+    for damage in view.damaged:
+        talk(damage)
+
+
+def show_beat(engine: Engine, *, forced: bool, dry_run: bool, as_json: bool) -> int:
+    """Run one beat, print its report, and return the exit code: 1 when it failed or could not be."""
+    with patience("sensing and deciding"):
+        report = engine.beat(forced=forced, dry_run=dry_run, quiet=as_json)
+    if as_json:
+        print_json(report)
+    else:
+        say(*report_lines(report, dry_run=dry_run))
+    return 1 if report.ending in ("failed", "blocked") else 0
+
+
+@contextmanager
+def patience(what: str) -> Iterator[None]:
+    """Say on a terminal what is waited for, once it takes longer than two seconds."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from threading import Timer
+
+    timer = Timer(_PATIENCE_S, talk, (f"{what} … (Ctrl-C stops it)",))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _encodable(value: Any) -> Any:
+    """`value` without lone surrogates, which stand for bytes that are not UTF-8."""
+    if isinstance(value, str):
+        return value if value.isascii() else clean(value)
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(part) for key, part in value.items()}
+    return [_encodable(part) for part in value] if isinstance(value, list) else value
+
+
+def _unprintable(ch: str) -> bool:
+    return ch != "\n" and not (" " <= ch < "\x7f") and clean(ch) != ch
