@@ -5,6 +5,7 @@ Keys of older versions are read. Source: spec/cli.md §4, edge cases 103, 145, 2
 """
 
 import difflib
+import math
 import os
 import re
 from typing import Any
@@ -72,7 +73,7 @@ class Config(Struct, frozen=True):
 def load_config(path: str) -> Config:
     """The config at `path`, the defaults when there is no file. Raises Unreadable, Corrupt."""
     try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC), "rb") as file:
+        with open(path, "rb") as file:
             data = file.read()
     except FileNotFoundError:
         return Config()
@@ -125,9 +126,14 @@ def _check(raw: dict[str, Any], known: dict[str, tuple[type, ...]], path: str, w
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1)
             warnings.append(f"{path}: unknown key {where}{key}" + (f": did you mean {close[0]}?" if close else ""))
-        elif not isinstance(value, known[key]) or isinstance(value, bool) or value in (float("inf"), float("-inf")):
+        elif not isinstance(value, known[key]) or isinstance(value, bool) or _is_endless(value):
             raise Corrupt(f"{path}: {where}{key} = {value!r}: expected {_EXPECTED[known[key]]}")
     return warnings
+
+
+def _is_endless(value: object) -> bool:
+    """TOML knows `inf` and `nan`; no key of ours does."""
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _commands(raw: dict[str, Any], path: str, warnings: list[str]) -> tuple[str | None, str | None]:

@@ -1,7 +1,6 @@
 """Where things are. A relative data dir is made absolute once, here. Source: spec/cli.md §3, edge case 233."""
 
 import os
-import shutil
 import sys
 from collections.abc import Mapping
 
@@ -52,7 +51,9 @@ def program() -> str:
     beside = os.path.join(os.path.dirname(sys.executable), "looop")
     if os.access(beside, os.X_OK):
         return beside
-    return shutil.which("looop") or "looop"
+    from shutil import which
+
+    return which("looop") or "looop"
 
 
 def _state_home(environ: Mapping[str, str]) -> str:

@@ -1,5 +1,6 @@
 """The contract over the house of this machine."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from looop.contract.verbs import (
     StateView,
     Woke,
 )
-from looop.model.errors import LooopError, Missing, Refused
+from looop.model.errors import LooopError, Missing, Refused, Unwritable
 from looop.model.ids import require_id
 from looop.model.moves import AnyMove, WriteSensor
 from looop.model.records import Fault
@@ -29,7 +30,15 @@ class Local:
         self._house = open_house(data_dir=data_dir)[0]
 
     def prepare(self) -> None:
-        """Seed a fresh data dir; a failure is said on stderr and the verb goes on."""
+        """Seed a fresh data dir; a failure is said on stderr and the verb goes on. Raises Unwritable without a folder.
+
+        Source: spec/cli.md §1, first-run seeding.
+        """
+        root = self._house.setting.root
+        try:
+            os.makedirs(root, exist_ok=True)
+        except OSError as error:
+            raise Unwritable(f"cannot use {root} as data dir: {error.strerror}; LOOOP_DATA_DIR names another") from None
         settle_or_say(self._house)
 
     def state(self) -> StateView:
@@ -171,6 +180,13 @@ class Local:
             signal=reading.signal if reading and reading.is_json else None,
             age_s=max(now - entry.mtime_ns // _NANO, 0) if entry else None,
         )
+
+
+def open_local() -> Local:
+    """The contract over the environment's data dir, made and seeded when it is new. Raises NoHome, Unwritable."""
+    local = Local()
+    local.prepare()
+    return local
 
 
 def _declared(text: str) -> tuple[str | None, list[str]]:

@@ -29,12 +29,13 @@ _NANO = 10**9
 def state_of(house: House) -> StateView:
     """Everything at a glance. Raises Unreadable."""
     world, now = read_world(house, house.sensors.all()), house.setting.clock.now()
+    mail = house.mailbox.pending()
     return StateView(
         world_hash=world.hash,
         pulse_alive=is_held(house.setting.root),
         last_beat_age_s=_last_beat_age(house, now),
         snapshots={stem: _snapshot(reading.raw) for stem, reading in world.readings.items() if reading.is_json},
-        asks=house.mailbox.pending().pending,
+        asks=mail.pending,
         workers=list(house.fleet.sessions()),
         goals=sorted(path[6:-3] for path in world.policy if path.startswith("goals/")),
         goal_status=goal_statuses(house, world, now),
@@ -42,6 +43,7 @@ def state_of(house: House) -> StateView:
         spent_today_usd=round(spent_since(house.ledger.read().rows, midnight(house.setting.clock, now)), 6),
         now=now,
         data_dir=house.setting.root,
+        damaged=[*mail.damaged, *_damaged_snapshots(world)],
     )
 
 
@@ -109,6 +111,11 @@ def _fingerprints(house: House) -> dict[str, str]:
 
 def _matters(folder: str, name: str) -> bool:
     return name in _ROOT_FILES if folder == "" else not name.startswith(".")
+
+
+def _damaged_snapshots(world: World) -> list[str]:
+    stems = sorted(stem for stem, reading in world.readings.items() if not reading.is_json)
+    return [f"snapshots/{stem}.json is not JSON: it is compared as a whole, and not shown" for stem in stems]
 
 
 def _snapshot(raw: str) -> Any:

@@ -1,11 +1,22 @@
 """What a client may know of its surroundings without reading the environment itself."""
 
 from looop.config.knobs import Knobs, variable
+from looop.config.paths import environment, find_paths
 from looop.config.terminal import debugging, may_colour
+from looop.model.errors import NoHome
 
-__all__ = ["debugging", "knob_names", "may_colour"]
+__all__ = ["debugging", "knob_names", "may_colour", "places"]
 
 
 def knob_names() -> list[str]:
     """Every environment knob, by variable name; the manual must name them all."""
     return [variable(field) for field in Knobs.__struct_fields__]
+
+
+def places() -> dict[str, str]:
+    """Where this environment keeps what; empty when that cannot be told."""
+    try:
+        paths = find_paths(environment())
+    except NoHome:
+        return {}
+    return {"data dir": paths.data_dir, "config": paths.config_file}

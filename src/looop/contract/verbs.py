@@ -18,7 +18,10 @@ Filter = Literal["any", "actionable", "only-asks"]
 
 
 class StateView(Struct, frozen=True):
-    """Everything at a glance. `last_beat_age_s` is None before the first beat; `goals` are ids, sorted."""
+    """Everything at a glance. `last_beat_age_s` is None before the first beat; `goals` are ids, sorted.
+
+    `damaged` says in a sentence each what is there and cannot be read; nothing of it is in the other fields.
+    """
 
     world_hash: str
     pulse_alive: bool
@@ -32,6 +35,7 @@ class StateView(Struct, frozen=True):
     spent_today_usd: float
     now: int
     data_dir: str
+    damaged: list[str]
 
 
 class Woke(Struct, frozen=True):

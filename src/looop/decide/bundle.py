@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import msgspec
 from msgspec import Struct
 
-from looop.model.errors import Unwritable
+from looop.model.errors import LooopError, Unwritable
 from looop.model.prompt import GoalStatus, PendingAsk, PromptInput
 from looop.model.records import Failure, ReflexLedger, ShellOutput
 from looop.model.world import World
@@ -85,7 +85,10 @@ def prompt_input_of(kept: KeptWorld, memory: KeptMemory) -> PromptInput:
 
 
 class Bundle:
-    """One folder below `runs/`, written as the attempt goes along."""
+    """One folder below `runs/`, written as the attempt goes along.
+
+    As a context it is removed when a LooopError ends it: nobody was asked, so there is nothing to keep.
+    """
 
     def __init__(self, run_id: str, path: str) -> None:
         self.run_id, self.path = run_id, path
@@ -106,6 +109,13 @@ class Bundle:
         except OSError as error:
             raise Unwritable(f"cannot create a run bundle in {runs}: {error.strerror}") from None
         raise Unwritable(f"no free run id for {stamp} in {runs}")
+
+    def __enter__(self) -> "Bundle":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        if kind is not None and issubclass(kind, LooopError):
+            _remove(self.path)
 
     def file(self, name: str) -> str:
         """The path of one of its files."""
@@ -153,8 +163,6 @@ class Tee:
 
 def prune_bundles(root: str, keep: int) -> None:
     """Remove all but the newest `keep` bundles (0: keep all). Best effort. Source: spec/beat.md §16."""
-    import shutil
-
     if keep == 0:
         return
     try:
@@ -163,7 +171,13 @@ def prune_bundles(root: str, keep: int) -> None:
     except OSError:
         return
     for _, _, path in sorted(found)[:-keep]:
-        shutil.rmtree(path, ignore_errors=True)
+        _remove(path)
+
+
+def _remove(path: str) -> None:
+    import shutil
+
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def read_kept(path: str) -> tuple[KeptWorld, KeptMemory]:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from looop.decide.bundle import Bundle, Tee
-from looop.model.errors import Unreadable
+from looop.model.errors import LooopError
 from looop.rules.final_text import last_decision
 from looop.runtime.clock import wall_clock
 from looop.runtime.proc import Command, Ended
@@ -57,6 +57,8 @@ def ask_command(house: House, tick_command: str, bundle: Bundle) -> Answer:
     try:
         ended = _run_with_retries(house, runner_command(house, tick_command, bundle), take)
         lines.end()
+    except LooopError as error:
+        return Answer(error=_cannot_consume(error))
     finally:
         tee.close()
         raw.close()
@@ -83,7 +85,10 @@ def runner_command(house: House, tick_command: str, bundle: Bundle) -> Command:
 
 
 def _run_with_retries(house: House, command: Command, take: Callable[[bytes], None]) -> Ended:
-    """Each attempt gets the whole prompt anew. Source: spec/beat.md §9.1."""
+    """Each attempt gets the whole prompt anew, and what a failed one left is not the next one's decision. §9.1.
+
+    Raises Unreadable, Unwritable when such a decision cannot be removed.
+    """
     knobs, deadline = house.setting.knobs, command.deadline_s
     spent = 0.0
     for attempt in range(1, knobs.runner_retries + 2):
@@ -97,6 +102,7 @@ def _run_with_retries(house: House, command: Command, take: Callable[[bytes], No
         take(f"looop-retry: attempt {attempt} of {knobs.runner_retries + 1} failed, trying again\n".encode())
         if _pause(house, knobs.runner_retry_sleep * attempt):
             return Ended(stopped=True, seconds=spent)
+        drop_stale_decision(house)
         command = _with_deadline(command, max(int(left), 1) if deadline else 0)
     return ended
 
@@ -138,11 +144,15 @@ def _answer(house: House, ended: Ended) -> Answer:
         blob = house.store.read(DECISION)
         if blob is not None:
             discard(house.store, DECISION)
-    except Unreadable as error:
-        return Answer(error=f"there may be a decision, but it cannot be consumed: {error}", seconds=seconds)
+    except LooopError as error:
+        return Answer(error=_cannot_consume(error), seconds=seconds)
     if blob is not None:
         return Answer(text=blob.data.decode("utf-8", "replace"), seconds=seconds)
     return Answer(text=last_decision(ended.output.decode("utf-8", "replace")), seconds=seconds)
+
+
+def _cannot_consume(error: LooopError) -> str:
+    return f"there may be a decision, but it cannot be consumed: {error}"
 
 
 def _why_failed(house: House, ended: Ended) -> str:

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from looop.config.file import NO_RUNNER, Config
 from looop.decide.attempt import Attempt
-from looop.decide.bundle import Bundle
+from looop.decide.bundle import Bundle, prompt_input_of
 from looop.decide.command import ask_command, drop_stale_decision
-from looop.decide.inputs import kept_memory, kept_world, prompt_for
+from looop.decide.inputs import Inputs, inputs_of
 from looop.decide.reflex import judge_reflexes, keep_judgement, mark_if_unrepeatable
 from looop.model.decision import Decision, emitted, parse_decision
 from looop.model.errors import Invalid, LooopError
@@ -22,6 +22,7 @@ from looop.model.prompt import Prompt
 from looop.model.records import CostRow
 from looop.model.world import World
 from looop.rules.gates import Memory, with_attempt
+from looop.rules.prompt.build import build
 from looop.rules.reflexes import Firing, Judgement, fired
 from looop.runtime.clock import second_stamp, utc_stamp
 from looop.state.house import House
@@ -53,10 +54,12 @@ class Decider(Struct, frozen=True):
         try:
             judgement, before = judge_reflexes(self.house, world, memory, now)
             keep_judgement(self.house, judgement, before)
-            case = Case(world, memory, judgement, now)
-            attempt = self._attempt(case)
         except LooopError as error:
             return Attempt(ending="blocked", source="", error=str(error))
+        try:
+            attempt = self._attempt(Case(world, memory, judgement, now))
+        except LooopError as error:
+            attempt = Attempt(ending="blocked", source="", error=str(error))
         return replace(attempt, news=judgement.news, goals=judgement.statuses)
 
     def _attempt(self, case: Case) -> Attempt:
@@ -64,16 +67,18 @@ class Decider(Struct, frozen=True):
             return self._reflex(case, case.judgement.firing)
         config = self.config()
         if config.tick_command is None:
-            bundle = self._bundle(case, config, _NOTHING)
+            with self._bundle(case) as bundle:
+                _keep_inputs(bundle, self._inputs(case, config), _NOTHING)
             return Attempt(ending="decided", source=NO_RUNNER, decision=_NOTHING, bundle=bundle)
         return self._ask(case, config, config.tick_command)
 
     def _reflex(self, case: Case, firing: Firing) -> Attempt:
         decision = Decision(move=firing.move, journal=f"{firing.label} · {firing.move.summary}")
         ledger = case.judgement.ledger
-        bundle = self._bundle(case, Config(), decision)
-        self.house.guards.record_attempts(with_attempt(case.memory, case.now))
-        mark_if_unrepeatable(self.house, firing, ledger, case.world)
+        with self._bundle(case) as bundle:
+            _keep_inputs(bundle, self._inputs(case, Config()), decision)
+            self.house.guards.record_attempts(with_attempt(case.memory, case.now))
+            mark_if_unrepeatable(self.house, firing, ledger, case.world)
         return Attempt(
             ending="decided",
             source=firing.label,
@@ -87,12 +92,14 @@ class Decider(Struct, frozen=True):
 
     def _ask(self, case: Case, config: Config, tick_command: str) -> Attempt:
         house = self.house
-        bundle = self._bundle(case, config, None)
-        prompt = prompt_for(house, case.world, case.memory, case.judgement, config, case.now)
-        _keep_prompt(house, bundle, prompt)
-        house.events.emit("decide_start", runner=config.runner, run_id=bundle.run_id)
-        house.guards.record_attempts(with_attempt(case.memory, case.now))
         drop_stale_decision(house)
+        inputs = self._inputs(case, config)
+        prompt = build(prompt_input_of(*inputs))
+        with self._bundle(case) as bundle:
+            _keep_inputs(bundle, inputs, None)
+            bundle.write("prompt.md", prompt.text.encode("utf-8", "replace"))
+            house.guards.record_attempts(with_attempt(case.memory, case.now))
+        _announce(house, prompt, config.runner, bundle)
         answer = ask_command(house, tick_command, bundle)
         _meter(house, bundle, config.runner)
         attempt = Attempt(
@@ -106,33 +113,40 @@ class Decider(Struct, frozen=True):
             return attempt
         if answer.error:
             return replace(attempt, ending="failed", error=answer.error)
-        return _judged(attempt, bundle, answer.text)
+        return _judged(house, attempt, bundle, answer.text)
 
-    def _bundle(self, case: Case, config: Config, decision: Decision | None) -> Bundle:
-        """A fresh bundle with the inputs of this decide, and the decision if it is known. Raises Unwritable."""
+    def _inputs(self, case: Case, config: Config) -> Inputs:
+        return inputs_of(self.house, case.world, case.memory, case.judgement, config, case.now)
+
+    def _bundle(self, case: Case) -> Bundle:
         setting = self.house.setting
-        bundle = Bundle.create(setting.root, second_stamp(setting.clock, case.now))
-        bundle.write_json("world.json", kept_world(case.world, case.memory))
-        kept = kept_memory(self.house, case.memory, case.judgement, config, case.now)
-        bundle.write_json("memory.json", kept)
-        if decision:
-            bundle.write_json("decision.json", emitted(decision))
-        return bundle
+        return Bundle.create(setting.root, second_stamp(setting.clock, case.now))
 
 
-def _judged(attempt: Attempt, bundle: Bundle, text: str | None) -> Attempt:
+def _keep_inputs(bundle: Bundle, inputs: Inputs, decision: Decision | None) -> None:
+    """Put into the bundle what this decide is made of, and the decision if it is known. Raises Unwritable."""
+    world, memory = inputs
+    bundle.write_json("world.json", world)
+    bundle.write_json("memory.json", memory)
+    if decision:
+        bundle.write_json("decision.json", emitted(decision))
+
+
+def _judged(house: House, attempt: Attempt, bundle: Bundle, text: str | None) -> Attempt:
     if text is None:
         return replace(attempt, ending="no_decision", error=_NO_DECISION)
-    bundle.write("decision.json", text.encode("utf-8", "replace"))
+    try:
+        bundle.write("decision.json", text.encode("utf-8", "replace"))
+    except LooopError as error:
+        house.events.emit("guard_degraded", guard="run bundle", error=str(error))
     try:
         return replace(attempt, ending="decided", decision=parse_decision(text))
     except Invalid as error:
         return replace(attempt, ending="failed", error=str(error))
 
 
-def _keep_prompt(house: House, bundle: Bundle, prompt: Prompt) -> None:
-    """Raises Unwritable: then nobody is asked. Source: edge case 40."""
-    bundle.write("prompt.md", prompt.text.encode("utf-8", "replace"))
+def _announce(house: House, prompt: Prompt, runner: str, bundle: Bundle) -> None:
+    house.events.emit("decide_start", runner=runner, run_id=bundle.run_id)
     if prompt.omitted:
         omitted = ", ".join(f"{count} {kind}" for kind, count in prompt.omitted.items())
         house.events.emit("prompt_oversize", omitted=omitted)

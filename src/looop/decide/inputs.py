@@ -3,31 +3,34 @@
 import msgspec
 
 from looop.config.file import Config
-from looop.decide.bundle import KeptMemory, KeptWorld, prompt_input_of
-from looop.model.prompt import PendingAsk, Prompt
+from looop.decide.bundle import KeptMemory, KeptWorld
+from looop.model.prompt import PendingAsk
 from looop.model.records import Failure, FlapLedger, ShellOutput
 from looop.model.world import World
 from looop.rules.flapping import flapping
 from looop.rules.gates import Memory
-from looop.rules.prompt.build import build
 from looop.rules.reflexes import Judgement
 from looop.state.house import House
 
 JOURNAL_LINES = 20
 
 
-def prompt_for(house: House, world: World, memory: Memory, judgement: Judgement, config: Config, now: int) -> Prompt:
-    """The prompt this world is judged with. Raises Unreadable when journal or asks cannot be read."""
-    return build(prompt_input_of(kept_world(world, memory), kept_memory(house, memory, judgement, config, now)))
+Inputs = tuple[KeptWorld, KeptMemory]
 
 
-def kept_world(world: World, memory: Memory) -> KeptWorld:
-    """What goes into `world.json`."""
-    return KeptWorld(world=world, baseline=memory.baseline if isinstance(memory.baseline, dict) else None)
+def inputs_of(house: House, world: World, memory: Memory, judgement: Judgement, config: Config, now: int) -> Inputs:
+    """What goes into `world.json` and `memory.json`, read once. Raises Unreadable when journal or asks cannot be."""
+    baseline = memory.baseline if isinstance(memory.baseline, dict) else None
+    return KeptWorld(world=world, baseline=baseline), _kept_memory(house, memory, judgement, config, now)
 
 
-def kept_memory(house: House, memory: Memory, judgement: Judgement, config: Config, now: int) -> KeptMemory:
-    """What goes into `memory.json`. Raises Unreadable."""
+def max_nudge(house: House, config: Config) -> int:
+    """The ceiling of `next_interval_s`: environment over config over 300."""
+    wanted = house.setting.knobs.max_next_interval
+    return config.max_next_interval if wanted is None else wanted
+
+
+def _kept_memory(house: House, memory: Memory, judgement: Judgement, config: Config, now: int) -> KeptMemory:
     setting = house.setting
     flaps = house.guards.flaps()
     return KeptMemory(
@@ -46,12 +49,6 @@ def kept_memory(house: House, memory: Memory, judgement: Judgement, config: Conf
         reflexes=judgement.ledger,
         gates=msgspec.to_builtins(memory),
     )
-
-
-def max_nudge(house: House, config: Config) -> int:
-    """The ceiling of `next_interval_s`: environment over config over 300."""
-    wanted = house.setting.knobs.max_next_interval
-    return config.max_next_interval if wanted is None else wanted
 
 
 def _asks(house: House) -> list[PendingAsk]:

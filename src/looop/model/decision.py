@@ -36,7 +36,7 @@ def parse_decision(text: str) -> Decision:
         body = fenced.group(1)
     try:
         value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError) as error:
         raise Invalid(f"the decision is not JSON ({error}): write exactly one JSON object with an `action`") from None
     return decision_from(value)
 
@@ -134,7 +134,10 @@ def _explain(error: msgspec.ValidationError, value: dict[str, Any]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = f"{_type_name(value)}, deeply nested"
     return text if len(text) <= 80 else text[:79] + "…"
 
 

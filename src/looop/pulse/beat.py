@@ -11,7 +11,7 @@ from looop.model.report import BeatReport
 from looop.model.world import World
 from looop.pulse.commit import conclude
 from looop.rules import flapping, gates
-from looop.rules.gates import Verdict
+from looop.rules.gates import Memory, Verdict
 from looop.sense.gather import gather
 from looop.state.house import House
 
@@ -26,6 +26,7 @@ def beat(house: House, decider: Decider, now: int, *, forced: bool = False) -> B
         return BeatReport(ending="blocked", reason=str(error))
     _watch_flapping(house, world)
     memory = house.guards.recall()
+    _report_damage(house, memory)
     verdict = gates.weigh(world, memory, house.limits, now, forced=forced)
     _put_on_record(house, verdict)
     if verdict.idle:
@@ -61,6 +62,11 @@ def _watch_flapping(house: House, world: World) -> None:
             house.guards.record_flaps(after)
         except LooopError as error:
             house.events.emit("guard_degraded", guard="flapping", error=str(error))
+
+
+def _report_damage(house: House, memory: Memory) -> None:
+    for fault in house.guards.damage(memory):
+        house.events.emit("guard_degraded", guard="memory", key=fault.key, error=fault.why)
 
 
 def _put_on_record(house: House, verdict: Verdict) -> None:

@@ -1,10 +1,12 @@
 """From an attempt to its end: the effect and the commit, or the failure and the wait. Source: spec/beat.md §13.
 
 Note [Order of a commit]
-The effect comes first, then the journal, then the hash, then the baseline, then all that speaks of failure goes.
-A crash between two of them costs at most one more decide over a world that was already decided, and one line of
-WHAT CHANGED that was already known; it never skips a world nobody decided.
+The effect comes first, then the journal, the hash, the baseline, what the reflexes have done, and last all that
+speaks of failure goes. A crash between two of them costs at most one more decide over a world that was already
+decided, and one line of WHAT CHANGED that was already known; it never skips a world nobody decided.
 """
+
+from collections.abc import Callable
 
 from msgspec.structs import replace
 
@@ -15,7 +17,7 @@ from looop.decide.bundle import Outcome, prune_bundles
 from looop.model.decision import Decision
 from looop.model.errors import LooopError
 from looop.model.moves import Noop, RunShell
-from looop.model.records import Failure, ShellOutput
+from looop.model.records import Failure, NoopMark, ShellOutput
 from looop.model.report import BeatReport
 from looop.model.world import World
 from looop.rules import gates
@@ -66,15 +68,15 @@ def _report(world: World, memory: Memory, attempt: Attempt) -> BeatReport:
 def _commit(
     house: House, world: World, memory: Memory, attempt: Attempt, decision: Decision, report: BeatReport
 ) -> BeatReport:
-    noop_at = house.setting.clock.now() if isinstance(decision.move, Noop) else None
-    try:
-        house.guards.commit(world, noop_at=noop_at)
-        if attempt.after:
-            house.guards.record_reflexes(attempt.after)
-        if attempt.prompt_bytes and isinstance(memory.shell, ShellOutput):
-            house.guards.drop_shell(memory.shell)
-    except LooopError as error:
-        house.events.emit("guard_degraded", guard="commit", error=f"the move may be decided again: {error}")
+    guards, is_noop = house.guards, isinstance(decision.move, Noop)
+    mark = NoopMark(ts=house.setting.clock.now(), hash=world.hash) if is_noop else None
+    _take(house, "commit", lambda: guards.commit(world))
+    _take(house, "reflexes", lambda: guards.record_reflexes(attempt.after) if attempt.after else None)
+    _take(house, "backoff", guards.forgive)
+    _take(house, "noop", lambda: guards.mark_noop(mark))
+    if attempt.prompt_bytes and isinstance(memory.shell, ShellOutput):
+        shown = memory.shell
+        _take(house, "output of run_shell", lambda: guards.drop_shell(shown))
     house.events.emit(
         "decided",
         run_id=report.run_id,
@@ -97,12 +99,9 @@ def _fail(house: House, world: World, memory: Memory, attempt: Attempt, report: 
     name = "no_decision" if attempt.ending == "no_decision" else "tick_failed"
     code = "tick.no_decision" if attempt.ending == "no_decision" else "tick.failed"
     failure = Failure(ts=now, run_id=report.run_id, code=code, error=report.reason, fails=backoff.fails)
-    try:
-        house.guards.record_failure(backoff, failure)
-        if attempt.after_failure:
-            house.guards.record_reflexes(attempt.after_failure)
-    except LooopError as error:
-        house.events.emit("guard_degraded", guard="backoff", error=str(error))
+    guards, after = house.guards, attempt.after_failure
+    _take(house, "backoff", lambda: guards.record_failure(backoff, failure))
+    _take(house, "reflexes", lambda: guards.record_reflexes(after) if after else None)
     house.events.emit(
         name,
         run_id=report.run_id,
@@ -112,6 +111,14 @@ def _fail(house: House, world: World, memory: Memory, attempt: Attempt, report: 
         replay=attempt.bundle.path if attempt.bundle else "",
     )
     return _close_bundle(house, attempt, report)
+
+
+def _take(house: House, guard: str, step: Callable[[], None]) -> None:
+    """One step of a commit; when it fails, that is reported and the next ones are taken all the same."""
+    try:
+        step()
+    except LooopError as error:
+        house.events.emit("guard_degraded", guard=guard, error=str(error))
 
 
 def _close_bundle(house: House, attempt: Attempt, report: BeatReport) -> BeatReport:

@@ -6,10 +6,12 @@ Sensors do run, as in any beat. A runner is not asked: what it would be asked wi
 from msgspec.structs import replace
 
 from looop.config.file import Config
-from looop.decide.inputs import prompt_for
+from looop.decide.bundle import prompt_input_of
+from looop.decide.inputs import inputs_of
 from looop.decide.reflex import judge_reflexes
 from looop.model.report import BeatReport
 from looop.rules import gates
+from looop.rules.prompt.build import build
 from looop.rules.world import changes
 from looop.runtime.events import Events
 from looop.sense.gather import gather
@@ -45,5 +47,5 @@ def rehearse(house: House, config: Config, *, forced: bool = False) -> BeatRepor
         )
     if config.tick_command is None:
         return replace(report, source=config.runner, action="noop", summary="noop")
-    prompt = prompt_for(house, world, memory, judgement, config, now)
+    prompt = build(prompt_input_of(*inputs_of(house, world, memory, judgement, config, now)))
     return replace(report, source=config.runner, prompt_bytes=len(prompt.text.encode("utf-8", "replace")))

@@ -1,6 +1,7 @@
 """How long to sleep. Source: spec/beat.md §15, edge cases 145-153, 122, 123."""
 
 MIN_NUDGE_S = 5
+_LONGEST_S = 2**31
 
 
 def clamp_nudge(wanted_s: int, ceiling_s: int) -> int:
@@ -9,8 +10,8 @@ def clamp_nudge(wanted_s: int, ceiling_s: int) -> int:
 
 
 def clamp_interval(interval_s: float) -> int:
-    """The beat interval in whole seconds, at least 1: never a busy loop."""
-    return max(int(interval_s), 1)
+    """The beat interval in whole seconds, at least 1: never a busy loop. What is not a number counts as 1."""
+    return int(min(max(1, interval_s), _LONGEST_S))
 
 
 def sleep_until(now: int, interval_s: int, deadlines: list[int | None]) -> int:

@@ -5,7 +5,7 @@ It has no functions with side effects. Source: design §4.
 
 Note [Values the engine cannot hold]
 One integer beyond 64 bits anywhere in a bound variable makes every expression over it fail. Such integers are
-bound as floats, and a value nested deeper than we can copy is bound as null.
+bound as floats.
 """
 
 from collections.abc import Mapping
@@ -43,20 +43,13 @@ def holds(expression: str, scope: Mapping[str, Any]) -> bool | str:
 
 
 def bindable(value: Any) -> Any:
-    """`value` as the engine can hold it. See Note [Values the engine cannot hold]."""
-    try:
-        return _bound(value)
-    except RecursionError:
-        return None
-
-
-def _bound(value: Any) -> Any:
+    """A decoded JSON `value` as the engine can hold it. See Note [Values the engine cannot hold]."""
     if isinstance(value, dict):
-        return {key: _bound(part) for key, part in value.items()}
+        return {key: bindable(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [_bound(part) for part in value]
+        return [bindable(part) for part in value]
     if type(value) is int and not -_INT64 <= value < _INT64:
-        return float(value) if abs(value) < 2**1000 else float("inf")
+        return float(str(value))
     return value
 
 

@@ -37,4 +37,4 @@ def flapping(ledger: FlapLedger, threshold: int) -> list[str]:
 def _streak(entry: FlapEntry | None, value: str) -> int:
     if entry is None or not isinstance(entry.last, str):
         return 0
-    return entry.streak + 1 if entry.last != value else max(entry.streak - 1, 0)
+    return max(entry.streak + (1 if entry.last != value else -1), 0)

@@ -1,11 +1,13 @@
 """What a goal file declares: `done:` and `reflexes:` in YAML front matter. Source: design §4.
 
-A goal without front matter is prose for the model, and says nothing here. YAML is read with the safe loader and
-without aliases, so a small file cannot become a large value.
+A goal without front matter is prose for the model, and says nothing here. YAML is read without aliases, so a small
+file cannot become a large value, and without tags. A scalar is null, true or false, a whole number, or text, as in
+JSON: a date or `12:30` stays what was written.
 """
 
 import difflib
-from functools import lru_cache
+import re
+from functools import cache, lru_cache
 from typing import Any
 
 from msgspec import Struct
@@ -18,6 +20,11 @@ from looop.rules import cel
 MAX_FRONT_MATTER = 32768
 _KEYS = ("goal", "done", "reflexes")
 _REFLEX_KEYS = ("when", "move")
+_SCALARS = {
+    "null": re.compile(r"(?:~|null|)\Z"),
+    "bool": re.compile(r"(?:true|false)\Z"),
+    "int": re.compile(r"-?(?:0|[1-9][0-9]*)\Z"),
+}
 
 
 class Reflex(Struct, frozen=True):
@@ -71,9 +78,9 @@ def _load_yaml(block: str) -> Any:
     import yaml
 
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(block, yaml.SafeLoader)):
-            raise Invalid("front matter uses a YAML alias (*name): write the value out")
-        return yaml.safe_load(block)
+        for event in yaml.parse(block, yaml.SafeLoader):
+            _only_plain(event)
+        return yaml.load(block, _loader())
     except yaml.MarkedYAMLError as error:
         where = f"line {error.problem_mark.line + 2}: " if error.problem_mark else ""
         raise Invalid(
@@ -81,6 +88,25 @@ def _load_yaml(block: str) -> Any:
         ) from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise Invalid(f"front matter is not YAML: {str(error).split(chr(10), 1)[0]}") from None
+
+
+def _only_plain(event: Any) -> None:
+    import yaml
+
+    if isinstance(event, yaml.AliasEvent):
+        raise Invalid("front matter uses a YAML alias (*name): write the value out")
+    if tag := getattr(event, "tag", None):
+        raise Invalid(f"front matter uses a YAML tag ({tag}): leave it out")
+    if any("\ud800" <= sign <= "\udfff" for sign in getattr(event, "value", "")):
+        raise Invalid("front matter holds half a character (\\ud800-\\udfff): write the whole one")
+
+
+@cache
+def _loader() -> Any:
+    import yaml
+
+    resolvers = {None: [(f"tag:yaml.org,2002:{name}", sign) for name, sign in _SCALARS.items()]}
+    return type("Loader", (yaml.SafeLoader,), {"yaml_implicit_resolvers": resolvers})
 
 
 def _entries(declared: dict[str, Any]) -> list[Any]:

@@ -18,7 +18,6 @@ from looop.model.records import GoalReflexes, ReflexLedger, ReflexState
 from looop.model.world import World
 from looop.rules import cel
 from looop.rules.goals import GoalSpec, parse_goal
-from looop.rules.world import digest
 
 MAX_RUNS = 3
 
@@ -60,7 +59,7 @@ def judge(world: World, ledger: ReflexLedger | None, activity: Mapping[str, int]
     news: list[str] = []
     for goal, text in by_neglect(world.policy, activity):
         scope = shared | _goal_scope(goal, shared["workers"], activity, now)
-        seen = _judge_goal(goal, text, known.get(goal), scope, world.hash)
+        seen = _judge_goal(goal, text, known.get(goal), scope, world)
         if ledger is None:
             seen = _hold_fire(seen, world.hash)
         firing = firing or seen.firing
@@ -105,10 +104,11 @@ def _hold_fire(seen: _Seen, world_hash: str) -> _Seen:
 
 
 def _judge_goal(
-    goal: str, text: str | None, before: GoalReflexes | None, scope: Mapping[str, Any], world_hash: str
+    goal: str, text: str | None, before: GoalReflexes | None, scope: Mapping[str, Any], world: World
 ) -> _Seen:
-    goal_hash = digest((text or "").encode("utf-8", "replace"))
-    if before is None or before.goal_hash != goal_hash:
+    """A goal that cannot be read for a while has not been edited: what its reflexes did is kept."""
+    goal_hash = world.items[f"goal:{goal}"].value
+    if before is None or (text is not None and before.goal_hash != goal_hash):
         before = GoalReflexes(goal_hash=goal_hash)
     try:
         if text is None:
@@ -118,7 +118,7 @@ def _judge_goal(
         why = str(error)
         news = [f"goal {goal} reads unknown: {why}"] if before.broken != why else []
         return _Seen([], GoalStatus(goal, "unknown", why), replace(before, broken=why), news)
-    return _judge_spec(goal, spec, before, scope, world_hash)
+    return _judge_spec(goal, spec, before, scope, world.hash)
 
 
 def _judge_spec(goal: str, spec: GoalSpec, before: GoalReflexes, scope: Mapping[str, Any], world_hash: str) -> _Seen:
@@ -196,10 +196,12 @@ def _workers(world: World) -> list[dict[str, Any]]:
 
 
 def _asks(world: World) -> list[dict[str, Any]]:
-    pending = _signal(world, "sys-asks", dict) or {}
+    pending = (_signal(world, "sys-asks", dict) or {}).get("pending")
     reading = world.readings.get("sys-asks")
     detail = reading.detail if reading and isinstance(reading.detail, dict) else {}
-    return [{"id": ask, **cel.bindable(detail.get(ask) or {})} for ask in pending.get("pending", [])]
+    asks = [ask for ask in pending if isinstance(ask, str)] if isinstance(pending, list) else []
+    known = {ask: detail[ask] for ask in asks if isinstance(detail.get(ask), dict)}
+    return [cel.bindable(known.get(ask, {})) | {"id": ask} for ask in asks]
 
 
 def _signal(world: World, stem: str, kind: type) -> Any:

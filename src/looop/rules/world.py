@@ -13,6 +13,8 @@ import msgspec
 
 from looop.model.world import UNREADABLE, Change, Item, Reading, Trust, World
 
+MAX_NESTING = 100
+
 
 def digest(data: bytes | bytearray) -> str:
     """32 hex digits that stand for `data`."""
@@ -20,11 +22,17 @@ def digest(data: bytes | bytearray) -> str:
 
 
 def decode_json(data: bytes) -> Any:
-    """The value of strict JSON in UTF-8. Raises ValueError for anything else, NaN and endless nesting included."""
+    """The value of strict JSON in UTF-8, nested at most MAX_NESTING deep. Raises ValueError for anything else.
+
+    The bound is ours: the one of the interpreter depends on how deep the caller stands, and a hash must not.
+    """
     try:
-        return msgspec.json.decode(data)
+        value = msgspec.json.decode(data)
     except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(str(error)) from None
+    if data.count(b"[") + data.count(b"{") > MAX_NESTING and _too_deep(value):
+        raise ValueError(f"nested more than {MAX_NESTING} deep")
+    return value
 
 
 def canonical(value: Any) -> str:
@@ -84,6 +92,14 @@ def changes(baseline: Mapping[str, str], items: Mapping[str, Item]) -> list[Chan
             found.append(Change("changed", name, old, shown, item.trust))
     gone = sorted(set(baseline) - set(items))
     return found + [Change("removed", name, None, None, "untrusted") for name in gone]
+
+
+def _too_deep(value: Any) -> bool:
+    layer = [value]
+    for _ in range(MAX_NESTING + 1):
+        layer = [box for box in layer if isinstance(box, dict | list)]
+        layer = [part for box in layer for part in (box.values() if isinstance(box, dict) else box)]
+    return bool(layer)
 
 
 def _frame(path: str, data: bytes | None) -> bytes:

@@ -16,7 +16,6 @@ from typing import Any
 
 from looop.runtime.proc import Stop
 
-_KINDS = ("created", "modified", "moved", "deleted", "closed")
 _RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOSYS, errno.EINVAL)
 Wanted = Callable[[str, str], bool]
 
@@ -38,7 +37,8 @@ class Watcher:
         os.set_blocking(self._writer, False)
         self._changed: set[str] = set()
         self._observer: Any = None
-        self._watched: dict[str, tuple[tuple[int, int], Any]] = {}
+        self._watched: dict[str, Any] = {}
+        self._lost: set[str] = set()
         self._stamp: dict[str, tuple[int, int]] = {}
 
     def start(self) -> None:
@@ -113,23 +113,17 @@ class Watcher:
 
     def _watch_folder(self, folder: str) -> None:
         path = os.path.join(self._root, folder) if folder else self._root
-        try:
-            status = os.stat(path)
-        except FileNotFoundError:
-            return
-        identity = (status.st_dev, status.st_ino)
-        known = self._watched.get(folder)
-        if known and known[0] == identity:
-            return
-        if known:
+        if folder in self._lost and folder in self._watched:
             with suppress(KeyError, OSError):
-                self._observer.unschedule(known[1])
-        handler = _handler(partial(self._note, folder))
-        self._watched[folder] = (identity, self._observer.schedule(handler, path, event_filter=_event_filter()))
+                self._observer.unschedule(self._watched.pop(folder))
+        if folder not in self._watched and os.path.isdir(path):
+            self._lost.discard(folder)
+            handler = _handler(partial(self._note, folder), partial(self._lost.add, folder))
+            self._watched[folder] = self._observer.schedule(handler, path, event_filter=_event_filter())
 
     def _fall_back(self, error: OSError) -> None:
         observer, self._observer = self._observer, None
-        with suppress(RuntimeError, OSError):
+        if observer is not None:
             observer.stop()
         self._degraded(f"files are looked at every {self._poll_s:g}s: no more watches to be had ({error.strerror})")
         self._stamp = self._scan()
@@ -158,20 +152,23 @@ def _new_observer() -> Any:
     return Observer()
 
 
-def _handler(note: Callable[[str], None]) -> Any:
+def _handler(note: Callable[[str], None], lost: Callable[[], None]) -> Any:
     from watchdog.events import FileSystemEventHandler
 
     class Handler(FileSystemEventHandler):
         def on_any_event(self, event: Any) -> None:
-            if event.event_type in _KINDS:
-                for path in (event.src_path, event.dest_path):
-                    if path:
-                        note(os.path.basename(path))
+            if event.is_directory:
+                lost()
+                return
+            for path in (event.src_path, event.dest_path):
+                if path:
+                    note(os.path.basename(path))
 
     return Handler()
 
 
 def _event_filter() -> list[Any]:
+    """Changes only: the beat's own reading must not wake it. Of folders, only that the watched one went."""
     from watchdog import events
 
     return [
@@ -180,4 +177,5 @@ def _event_filter() -> list[Any]:
         events.FileMovedEvent,
         events.FileDeletedEvent,
         events.FileClosedEvent,
+        events.DirDeletedEvent,
     ]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from looop.model.errors import LooopError, Unreadable
+from looop.model.errors import LooopError, Unreadable, Unwritable
 from looop.model.world import Trust, World
 from looop.rules.world import assemble
 from looop.sense.scripts import PREFIX, Outcome, run_sensors
@@ -19,7 +19,10 @@ def gather(house: House, now: int) -> World:
     Source: spec/beat.md §1 steps 6-8, edge case 13.
     """
     sensors = house.sensors.all()
-    house.readings.prune({PREFIX + sensor.stem for sensor in sensors} | set(SYSTEM_STEMS))
+    try:
+        house.readings.prune({PREFIX + sensor.stem for sensor in sensors} | set(SYSTEM_STEMS))
+    except Unwritable as error:
+        house.events.emit("sense_degraded", error=str(error))
     _report(house, run_sensors(house, sensors, now))
     for stem, data in system_readings(house, now).items():
         try:

@@ -104,18 +104,25 @@ def _publish(house: House, sensor: Sensor, end: Ended) -> Outcome:
     failed = failure_of(end, house.setting.knobs.sensor_timeout) is not None
     fails = _fails(house, stem) + 1 if failed and sensor.interval_s else 0
     data, error = reading_of(house, end, fails)
-    try:
-        house.readings.publish(stem, data, end.errors, keep_same=not sensor.interval_s)
-    except LooopError as unwritten:
-        error = str(unwritten)
-    return Outcome(stem=sensor.stem, error=error, seconds=end.seconds)
+    unwritten = _put(house, stem, data, end.errors, keep_same=not sensor.interval_s)
+    return Outcome(stem=sensor.stem, error=unwritten or error, seconds=end.seconds)
 
 
 def _refuse_rivals(house: House, sensor: Sensor) -> Outcome:
     message = f"{' and '.join(sensor.rivals)} share the stem {sensor.stem!r}: rename one"
     snapshot = _error_snapshot(1, {"message": message, "stderr": ""})
-    house.readings.publish(PREFIX + sensor.stem, snapshot, keep_same=True)
+    _put(house, PREFIX + sensor.stem, snapshot, keep_same=True)
     return Outcome(stem=sensor.stem, error=message)
+
+
+def _put(house: House, stem: str, data: bytes, errors: bytes = b"", *, keep_same: bool) -> str:
+    """Publish, and say why when that fails: the reading that was there stays."""
+    try:
+        house.readings.publish(stem, data, errors, keep_same=keep_same)
+    except LooopError as unwritten:
+        house.events.emit("sense_degraded", error=str(unwritten))
+        return str(unwritten)
+    return ""
 
 
 def _is_fresh(house: House, sensor: Sensor, published: Entry | None, now: int) -> bool:

@@ -53,6 +53,24 @@ def discard(store: Store, key: str) -> None:
             return
 
 
+def names_in(store: Store, folder: str, suffix: str) -> list[str]:
+    """The names of the values in `folder` that end in `suffix`, without it, sorted. Raises Unreadable.
+
+    Dot files are left out, and names that are not text: no record of ours could hold them. Source: edge case 243.
+    """
+    found = [entry.name for entry in store.list(folder) if entry.name.endswith(suffix)]
+    return [name.removesuffix(suffix) for name in found if not name.startswith(".") and is_text(name)]
+
+
+def is_text(name: str) -> bool:
+    """Whether a file's name is UTF-8; on disk it may be any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class LineLog:
     """An append-only text file with one older generation, rotated when it has grown past `max_bytes` (0: never).
 

@@ -1,6 +1,7 @@
 """Goals: `goals/<id>.md`, and the archive of finished ones."""
 
 from looop.model.errors import Missing
+from looop.state.codec import names_in
 from looop.store.protocol import Store
 
 
@@ -12,7 +13,7 @@ class Goals:
 
     def ids(self) -> list[str]:
         """The ids of all live goals, sorted. Raises Unreadable."""
-        return [entry.name[:-3] for entry in self._store.list("goals") if _is_goal(entry.name)]
+        return names_in(self._store, "goals", ".md")
 
     def read(self, goal: str) -> bytes | None:
         """The file of one goal, None when there is none. Raises Unreadable."""
@@ -39,10 +40,6 @@ class Goals:
 def with_newline(body: str) -> bytes:
     """A text file's bytes: the body, ending in a newline."""
     return (body if body.endswith("\n") else body + "\n").encode("utf-8", "replace")
-
-
-def _is_goal(name: str) -> bool:
-    return name.endswith(".md") and not name.startswith(".")
 
 
 def _key(goal: str) -> str:

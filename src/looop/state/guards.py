@@ -56,19 +56,27 @@ class Guards:
             activity=self.activity(),
         )
 
-    def commit(self, world: World, *, noop_at: int | None) -> None:
-        """The decision for this world stands: hash first, then baseline, then all that speaks of failure goes.
+    def damage(self, memory: Memory) -> list[Fault]:
+        """What cannot be used and no gate asks for: the beat goes on without it, but somebody should hear of it."""
+        found = (memory.baseline, memory.noop, memory.failure, memory.shell, self._read(ACTIVITY, dict[str, int]))
+        return [record for record in found if isinstance(record, Fault)]
 
-        Raises Unwritable: then the move may be decided again. Source: edge cases 15, 26, 29, 33, 269.
-        """
+    def commit(self, world: World) -> None:
+        """The decision for this world stands: hash first, then baseline. Raises Unwritable. Edge cases 15, 29, 269."""
         self._store.write(LAST_HASH, world.hash.encode() + b"\n")
         write_record(self._store, BASELINE, {name: item.value for name, item in world.items.items()})
+
+    def forgive(self) -> None:
+        """All that speaks of failure goes. Raises Unreadable, Unwritable. Source: edge case 33."""
         discard(self._store, BACKOFF)
         discard(self._store, FAILURE)
-        if noop_at is None:
+
+    def mark_noop(self, mark: NoopMark | None) -> None:
+        """The last decision was this noop, or none. Raises Unreadable, Unwritable. Source: edge cases 25, 26."""
+        if mark is None:
             discard(self._store, NOOP)
         else:
-            write_record(self._store, NOOP, NoopMark(ts=noop_at, hash=world.hash))
+            write_record(self._store, NOOP, mark)
 
     def record_failure(self, backoff: Backoff, failure: Failure) -> None:
         """One more failure: the wait first, then what the next prompt says of it. Raises Unwritable."""

@@ -4,6 +4,7 @@ Source: spec/beat.md §12, edge cases 132-138.
 """
 
 import re
+from collections.abc import Iterator
 
 from msgspec import Struct
 
@@ -39,13 +40,14 @@ class Intents:
         """Take an announcement back. Raises Unreadable, Unwritable."""
         self._store.swap(token, encode_record(intent), None)
 
-    def sweep(self, now: int, default_timeout_s: int) -> list[Interrupted]:
-        """Remove and return what was interrupted: announced, and older than its own deadline plus a minute.
+    def sweep(self, now: int, default_timeout_s: int) -> Iterator[Interrupted]:
+        """Remove what was interrupted, one by one: announced, and older than its own deadline plus a minute.
 
         An action without a deadline is never judged. Raises Unreadable, Unwritable.
         """
-        names = [entry.name for entry in self._store.list("") if _NAME.fullmatch(entry.name)]
-        return [left for name in names if (left := self._take(name, now, default_timeout_s))]
+        for entry in self._store.list(""):
+            if _NAME.fullmatch(entry.name) and (left := self._take(entry.name, now, default_timeout_s)):
+                yield left
 
     def _take(self, key: str, now: int, default_timeout_s: int) -> Interrupted | None:
         record = read_record(self._store, key, Intent)

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from looop.model.errors import Unreadable
+from looop.state.codec import names_in
 from looop.store.protocol import Store
 
 
@@ -16,15 +17,11 @@ class Leases:
 
     def all(self) -> dict[str, Any]:
         """Each lease's record as JSON by name, None where it does not parse. Raises Unreadable for the folder."""
-        found = {}
-        for entry in self._store.list("claims"):
-            if entry.name.endswith(".json"):
-                found[entry.name[:-5]] = self._record(entry.name)
-        return found
+        return {name: self._record(f"{name}.json") for name in names_in(self._store, "claims", ".json")}
 
     def _record(self, name: str) -> Any:
         try:
             blob = self._store.read(f"claims/{name}")
             return msgspec.json.decode(blob.data) if blob else None
-        except (Unreadable, msgspec.DecodeError, RecursionError):
+        except (Unreadable, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None

@@ -6,7 +6,7 @@ Source: spec/workers.md §9, edge cases 198, 212, 273.
 from msgspec import Struct
 
 from looop.model.records import Answer, Ask, Fault
-from looop.state.codec import read_record
+from looop.state.codec import names_in, read_record
 from looop.store.protocol import Store
 
 
@@ -26,14 +26,12 @@ class Mailbox:
     def pending(self) -> Mail:
         """Every ask without a readable answer. A damaged answer keeps its ask pending. Raises Unreadable."""
         asks, damaged = [], []
-        for entry in self._store.list("asks"):
-            if not entry.name.endswith(".json"):
-                continue
-            ask = read_record(self._store, f"asks/{entry.name}", Ask)
+        for name in names_in(self._store, "asks", ".json"):
+            ask = read_record(self._store, f"asks/{name}.json", Ask)
             if isinstance(ask, Fault):
                 damaged.append(ask.why)
             elif ask is not None:
-                answer = read_record(self._store, f"answers/{entry.name}", Answer)
+                answer = read_record(self._store, f"answers/{name}.json", Answer)
                 damaged += [answer.why] if isinstance(answer, Fault) else []
                 asks += [] if isinstance(answer, Answer) else [ask]
         return Mail(pending=sorted(asks, key=lambda ask: (ask.ts, ask.id)), damaged=damaged)

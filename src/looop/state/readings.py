@@ -1,6 +1,7 @@
 """Readings: what the sensors said last, `snapshots/<stem>.json`, with `.err` for what they complained about."""
 
 from looop.model.errors import Unreadable
+from looop.state.codec import names_in
 from looop.store.protocol import Entry, Store
 
 FOLDER = "snapshots"
@@ -24,12 +25,11 @@ class Readings:
     def read_all(self) -> dict[str, bytes]:
         """All snapshots by stem; one that cannot be read is empty bytes. Raises Unreadable for the folder only."""
         found = {}
-        for name in self.entries():
-            if name.endswith(".json"):
-                try:
-                    found[name[:-5]] = self.read(name[:-5]) or b""
-                except Unreadable:
-                    found[name[:-5]] = b""
+        for stem in names_in(self._store, FOLDER, ".json"):
+            try:
+                found[stem] = self.read(stem) or b""
+            except Unreadable:
+                found[stem] = b""
         return found
 
     def publish(self, stem: str, data: bytes, errors: bytes = b"", *, keep_same: bool = False) -> None:

@@ -3,7 +3,7 @@
 import msgspec
 
 from looop.model.records import Fault, Schedule
-from looop.state.codec import discard, read_record
+from looop.state.codec import discard, names_in, read_record
 from looop.store.protocol import Store
 
 
@@ -16,11 +16,10 @@ class Schedules:
     def all(self) -> dict[str, Schedule | Fault]:
         """Every schedule by name; one that cannot be read is a Fault, never dropped. Raises Unreadable."""
         found: dict[str, Schedule | Fault] = {}
-        for entry in self._store.list("schedules"):
-            if entry.name.endswith(".json"):
-                record = read_record(self._store, f"schedules/{entry.name}", Schedule)
-                if record is not None:
-                    found[entry.name[:-5]] = record
+        for name in names_in(self._store, "schedules", ".json"):
+            record = read_record(self._store, f"schedules/{name}.json", Schedule)
+            if record is not None:
+                found[name] = record
         return found
 
     def write(self, name: str, schedule: Schedule) -> None:

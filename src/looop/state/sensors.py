@@ -2,15 +2,17 @@
 
 Note [What is a sensor]
 Any executable file is one; a `.sh` or `.py` without its exec bit is one too, so that it can be reported instead of
-being missed. Dot files and editors' backups are none. The stem is the name up to its last dot; two files with one
-stem would share a snapshot, so both are refused. Source: design §3 row 5, edge cases 57, 71.
+being missed. Dot files, editors' backups and names that are not text are none. The stem is the name up to its
+last dot; two files with one stem would share a snapshot, so both are refused. Source: design §3 row 5, edge cases 57, 71.
 """
 
 import re
 
 from msgspec import Struct
 
+from looop.model.errors import Unreadable
 from looop.model.world import Trust
+from looop.state.codec import is_text
 from looop.store.protocol import Entry, Store
 
 _BACKUP = re.compile(r"(~|\.bak|\.orig|\.rej|\.sw[a-z]|#)\Z")
@@ -61,8 +63,7 @@ class Sensors:
         self._store.write(f"sensors/{name}.sh", body.encode("utf-8", "replace"), executable=True)
 
     def _describe(self, entry: Entry, rivals: tuple[str, ...]) -> Sensor:
-        blob = self._store.read(f"sensors/{entry.name}") if entry.executable and entry.size > 0 else None
-        interval, trust = _header(blob.data if blob else b"")
+        interval, trust = _header(self._head(entry))
         return Sensor(
             file=entry.name,
             stem=_stem(entry.name),
@@ -73,10 +74,17 @@ class Sensors:
             rivals=rivals,
         )
 
+    def _head(self, entry: Entry) -> bytes:
+        """The script, empty when there is none to read: it may still be run, and its run will say what is wrong."""
+        try:
+            return (entry.executable and entry.size > 0 and self.read(entry.name)) or b""
+        except Unreadable:
+            return b""
+
 
 def _is_sensor(entry: Entry) -> bool:
     name = entry.name
-    if name.startswith(".") or _BACKUP.search(name):
+    if name.startswith(".") or _BACKUP.search(name) or not is_text(name):
         return False
     return entry.executable or name.endswith(_SCRIPT)
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakes.waiting import gone, state_of, until
 
-from looop.runtime import proc
+from looop.runtime import children
 from looop.runtime.proc import Command, Ended, Processes
 from looop.runtime.stop import StopFlag
+from tests.fakes.waiting import gone, state_of, until
 
 IGNORES_TERM = "trap '' TERM; "
 HOLDS_ON = "while :; do sleep 1; done"
@@ -35,7 +35,7 @@ class PolledStop:
 def exit_source(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test holds with pidfd and, as on macOS, without it."""
     if request.param == "waitpid":
-        monkeypatch.setattr(proc, "_pidfd_open", None)
+        monkeypatch.setattr(children, "_pidfd_open", None)
 
 
 @pytest.fixture(autouse=True)
@@ -149,7 +149,7 @@ def test_instant_exit_loses_no_output() -> None:
 
 def test_exit_leaves_no_output_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is still in the pipes when the exit is noticed is read before they are closed."""
-    monkeypatch.setattr(proc, "_CHUNK", 100)
+    monkeypatch.setattr(children, "_CHUNK", 100)
     ended = Processes().run(*exits_meanwhile(tmp_path, "head -c 900 /dev/zero; head -c 800 /dev/zero >&2"))
     assert (ended.code, ended.output_bytes, len(ended.errors)) == (0, 903, 800)
 
@@ -374,7 +374,7 @@ def test_no_deadline(deadline: int) -> None:
 def test_exit_wins_over_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that exits 0 in the moment its deadline passes is a success. Source: spec/edge-cases.md item 93."""
     late = 0.0
-    monkeypatch.setattr(proc, "monotonic", lambda: time.monotonic() + late)
+    monkeypatch.setattr(children, "monotonic", lambda: time.monotonic() + late)
 
     def pass_the_deadline() -> None:
         nonlocal late
@@ -428,7 +428,7 @@ def test_child_that_cannot_be_killed(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     A stop that comes after the kill changes neither that nor the reason given.
     """
-    monkeypatch.setattr(proc, "_REAP_GRACE_S", 0.1)
+    monkeypatch.setattr(children, "_REAP_GRACE_S", 0.1)
     with monkeypatch.context() as powerless:
         powerless.setattr(os, "killpg", lambda pid, number: None)
         powerless.setattr(os, "kill", lambda pid, number: None)
@@ -467,7 +467,7 @@ def test_order_and_isolation() -> None:
 
 def test_more_than_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """When more commands are given than run at once, the rest follow, and never more than that run at once."""
-    monkeypatch.setattr(proc, "_SIDE_BY_SIDE", 2)
+    monkeypatch.setattr(children, "_SIDE_BY_SIDE", 2)
     script = f"mkdir {tmp_path}/$$; ls {tmp_path}; rmdir {tmp_path}/$$"
     results = Processes().run_all([sh(script)] * 9)
     assert [ended.code for ended in results] == [0] * 9
@@ -504,7 +504,7 @@ def test_stop_gives_grace_to_the_group(stop: StopFlag) -> None:
 
 def test_stop_kills_what_is_left(tmp_path: Path, stop: StopFlag, monkeypatch: pytest.MonkeyPatch) -> None:
     """A group that ignores SIGTERM is killed when its grace is over."""
-    monkeypatch.setattr(proc, "_STOP_GRACE_S", 0.2)
+    monkeypatch.setattr(children, "_STOP_GRACE_S", 0.2)
     command = sh(group_of_two(tmp_path, IGNORES_TERM), deadline_s=20)
     with idle():
         ended = Processes(stop).run(command, on_output=lambda _: stop.request())
@@ -518,7 +518,7 @@ def test_stop_leaves_no_grandchild(
     tmp_path: Path, stop: StopFlag, monkeypatch: pytest.MonkeyPatch, streams: str
 ) -> None:
     """A grandchild that ignores SIGTERM goes too, though its parent obeyed and is gone."""
-    monkeypatch.setattr(proc, "_STOP_GRACE_S", 0.2)
+    monkeypatch.setattr(children, "_STOP_GRACE_S", 0.2)
     deaf = f"sh -c \"trap '' TERM; echo \\$\\$ > {tmp_path}/pid; {HOLDS_ON}\" {streams} &"
     polite = f"{deaf} while [ ! -s {tmp_path}/pid ]; do sleep 0.01; done; echo ready; exec sleep 30"
     with idle():
@@ -530,7 +530,7 @@ def test_stop_leaves_no_grandchild(
 
 def test_stop_reaches_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stop ends every run at once, keeps what had ended before, and starts none of the rest."""
-    monkeypatch.setattr(proc, "_SIDE_BY_SIDE", 3)
+    monkeypatch.setattr(children, "_SIDE_BY_SIDE", 3)
     names = ("early", "one", "two")
 
     def all_started_and_the_first_reaped() -> bool:

@@ -1,103 +1,61 @@
-"""The command line: parse, call the contract, render. This module owns exit codes and stderr. Spec/cli.md §1.
+"""The command line's front: the words, the exit codes, the end of every error. Spec/cli.md §1.
 
-Verbs live in modules that are loaded when they are asked for, so that a command costs only what it uses.
+`state` is what prompts, status bars and scripts ask for again and again, so its two plain spellings go by without the
+parser, which costs more than the answer.
 """
 
-import importlib
+import os
 import signal
-from typing import Any, cast
+import sys
 
-import click
-
+from looop.clients.cli.output import show_state, steady_streams, talk
 from looop.contract.verbs import Engine
 from looop.model.errors import LooopError
 
-VERBS = {
-    "state": "read",
-    "wait": "read",
-    "journal": "read",
-    "events": "read",
-    "schema": "read",
-    "goal": "steer",
-    "sensor": "sensor",
-    "playbook": "steer",
-    "schedule": "steer",
-    "run": "steer",
-    "pulse": "loop",
-    "beat": "loop",
-    "demo": "loop",
-    "help": "help",
-    "version": "help",
-    "completion": "help",
-}
-_LONG_LIVED = ("pulse", "beat")
-
-
-class Verbs(click.Group):
-    """The verbs by name, each module imported when one of its verbs is used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
-            return None
-        module = importlib.import_module(f"looop.clients.cli.{VERBS[cmd_name]}")
-        return cast(click.Command, getattr(module, cmd_name))
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError:
-            raise click.UsageError(f"no verb {args[0]!r}{_suggestion(args[0], VERBS)}: `looop` lists them") from None
-
-
-@click.command(
-    cls=Verbs,
-    invoke_without_command=True,
-    add_help_option=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-@click.pass_context
-def looop(ctx: click.Context) -> None:
-    """An autonomous control loop for a person's work."""
-    if ctx.invoked_subcommand is None:
-        from looop.clients.cli.help import short_list
-
-        click.echo(short_list(ctx))
+_LONG_LIVED = ("pulse", "beat", "demo")
+_ALIASES = {"-h": "help", "--help": "help", "-V": "version", "--version": "version"}
+_GLANCES = {("state",): False, ("state", "--json"): True}
+_INTERRUPTED = 130
 
 
 def run(words: list[str], engine: Engine) -> int:
     """Run one command line and return its exit code."""
-    words = words[1:] if words[:1] == ["_"] else words
-    if words[:1] in (["-h"], ["--help"]):
-        words = ["help"]
+    words = _plain(words)
+    steady_streams()
     if not words or words[0] not in _LONG_LIVED:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
-        looop.main(args=words, prog_name="looop", standalone_mode=False, obj=engine)
-    except click.exceptions.Exit as end:
-        return end.exit_code
-    except click.Abort:
-        return 130
+        code = _perform(words, engine)
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
-        return 130
-    except click.UsageError as error:
-        return _fail(_usage(error), 1)
-    except click.ClickException as error:
-        return _fail(error.format_message(), 1)
+        return _INTERRUPTED
     except LooopError as error:
         return _fail(str(error), error.exit_code, error)
-    except BrokenPipeError:
-        return 1
+    except OSError as error:
+        return _lost_output(error)
     except Exception as error:  # noqa: BLE001 - the top of the process: a traceback is not for people
         return _fail(f"a fault in looop itself: {type(error).__name__}: {error} (LOOOP_DEBUG=1 shows where)", 1, error)
+
+
+def _plain(words: list[str]) -> list[str]:
+    """The words without the old namespace, options that stand for a verb replaced by it. Spec/cli.md §1."""
+    words = words[1:] if words[:1] == ["_"] else words
+    if words[:1] and words[0] in _ALIASES:
+        return [_ALIASES[words[0]]]
+    return words
+
+
+def _perform(words: list[str], engine: Engine) -> int:
+    as_json = _GLANCES.get(tuple(words))
+    if as_json is None:
+        from looop.clients.cli.parser import parse
+
+        return parse(words, engine)
+    from looop.contract.local import open_local
+
+    show_state(open_local().state(), as_json=as_json)
     return 0
-
-
-def _usage(error: click.UsageError) -> str:
-    where = error.ctx.command_path if error.ctx else "looop"
-    return f"{error.format_message().rstrip('.')} (see `{where} --help`)"
 
 
 def _fail(message: str, code: int, error: Exception | None = None) -> int:
@@ -107,13 +65,14 @@ def _fail(message: str, code: int, error: Exception | None = None) -> int:
         import traceback
 
         traceback.print_exception(error)
-    text = message if message.startswith("looop:") else f"looop: {message}"
-    click.echo(text.replace("\n", " "), err=True)
+    talk(message)
     return code
 
 
-def _suggestion(word: str, known: Any) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f", did you mean {close[0]!r}?" if close else ""
+def _lost_output(error: OSError) -> int:
+    """Nobody reads on, or nothing can be written: what is left over must not be tried again at exit."""
+    quiet = isinstance(error, BrokenPipeError)
+    code = 1 if quiet else _fail(f"cannot go on: {error.strerror or error}", 1, error)
+    sink = os.open(os.devnull, os.O_WRONLY)  # noqa: TID251 - the null device keeps nothing
+    os.dup2(sink, sys.__stdout__.fileno() if sys.__stdout__ else sink)
+    return code

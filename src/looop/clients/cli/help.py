@@ -1,40 +1,50 @@
 """Help, version, completion: what a person reads before anything else."""
 
+from importlib.resources import files
+
 import click
 
 from looop import __version__
-from looop.clients.cli.app import VERBS, looop
+from looop.clients.cli.output import say
+from looop.clients.cli.parser import VERBS, looop
+from looop.clients.cli.show import clean
+from looop.contract.surroundings import places
+
+_PROGRAM = "looop"
 
 
-def short_list(ctx: click.Context) -> str:
+def short_list(ctx: click.Context) -> list[str]:
     """The verbs, a line each."""
-    rows = []
+    lines = ["looop: an autonomous control loop. `looop help` is the manual.", ""]
     for name in VERBS:
         command = looop.get_command(ctx, name)
-        rows.append((name, command.get_short_help_str(90) if command else ""))
-    lines = [f"  {name:<11} {about}" for name, about in rows]
-    return "\n".join(["looop: an autonomous control loop. `looop help` is the manual.", "", *lines])
+        lines.append(f"  {name:<11} {command.get_short_help_str(90) if command else ''}")
+    return lines
+
+
+def _topics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in VERBS if name.startswith(incomplete)]
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
-@click.argument("topic", nargs=-1, type=click.UNPROCESSED)
-@click.pass_context
-def help(ctx: click.Context, topic: tuple[str, ...]) -> None:
+@click.argument("topic", nargs=-1, type=click.UNPROCESSED, shell_complete=_topics)
+def help(topic: tuple[str, ...]) -> None:
     """The manual, or the help of one verb: looop help goal write."""
-    if not topic:
-        click.echo(_manual())
+    words = topic[1:] if topic[:1] == ("_",) else topic
+    words = ("help",) if words in (("-h",), ("--help",)) else words
+    if not words:
+        say(*_manual())
         return
-    command, where = _find(ctx, topic)
-    if command is None:
-        topics = ", ".join(VERBS)
-        raise click.ClickException(f"no help on {' '.join(topic)!r}. Topics: {topics}")
-    click.echo(command.get_help(where))
+    where = _find(words)
+    if where is None:
+        raise click.ClickException(f"no help on {' '.join(words)!r}. Topics: {', '.join(VERBS)}")
+    say(where.command.get_help(where))
 
 
 @click.command()
 def version() -> None:
     """The version."""
-    click.echo(f"looop {__version__}")
+    say(f"looop {__version__}")
 
 
 @click.command()
@@ -46,23 +56,22 @@ def completion(shell: str) -> None:
     kind = get_completion_class(shell)
     if kind is None:
         raise click.ClickException(f"no completion for {shell}")
-    click.echo(kind(looop, {}, "looop", "_LOOOP_COMPLETE").source())
+    say(kind(looop, {}, _PROGRAM, "_LOOOP_COMPLETE").source().rstrip("\n"))
 
 
-def _find(ctx: click.Context, topic: tuple[str, ...]) -> tuple[click.Command | None, click.Context]:
-    command: click.Command | None = looop
-    where = click.Context(looop, info_name="looop")
-    for word in topic:
-        if not isinstance(command, click.Group):
-            return None, where
-        command = command.get_command(where, word)
+def _manual() -> list[str]:
+    text = files("looop.clients.cli").joinpath("manual.txt").read_text(encoding="utf-8")
+    here = [f"  {what:<12} {clean(place)}" for what, place in places().items()]
+    return [*text.rstrip("\n").split("\n"), *(["", "THIS PROFILE", *here] if here else [])]
+
+
+def _find(words: tuple[str, ...]) -> click.Context | None:
+    """The context of the verb that the words name, None when they name none."""
+    where = click.Context(looop, info_name=_PROGRAM, **looop.context_settings)
+    for word in words:
+        group = where.command
+        command = group.get_command(where, word) if isinstance(group, click.Group) else None
         if command is None:
-            return None, where
-        where = click.Context(command, info_name=word, parent=where)
-    return command, where
-
-
-def _manual() -> str:
-    from importlib.resources import files
-
-    return files("looop.clients.cli").joinpath("manual.txt").read_text(encoding="utf-8")
+            return None
+        where = click.Context(command, info_name=word, parent=where, **command.context_settings)
+    return where

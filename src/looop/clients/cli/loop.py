@@ -2,8 +2,8 @@
 
 import click
 
-from looop.clients.cli.show import report_lines
-from looop.clients.cli.words import json_option, print_json
+from looop.clients.cli.output import show_beat
+from looop.clients.cli.words import json_option
 from looop.contract.verbs import Engine
 
 
@@ -21,14 +21,7 @@ def pulse(engine: Engine) -> None:
 @click.pass_context
 def beat(ctx: click.Context, dry_run: bool, force: bool, as_json: bool) -> None:
     """Run one beat in the foreground and say what it did. Exit code 1 when it failed."""
-    engine: Engine = ctx.obj
-    report = engine.beat(forced=force, dry_run=dry_run, quiet=as_json)
-    if as_json:
-        print_json(report)
-    else:
-        click.echo("\n".join(report_lines(report, dry_run=dry_run)))
-    if report.ending in ("failed", "blocked"):
-        ctx.exit(1)
+    ctx.exit(show_beat(ctx.obj, forced=force, dry_run=dry_run, as_json=as_json))
 
 
 @click.command()

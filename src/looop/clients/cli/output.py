@@ -13,6 +13,7 @@ from typing import Any
 
 from looop.clients.cli.show import clean, report_lines, state_lines, visible
 from looop.contract.verbs import Engine, StateView
+from looop.model.moves import AnyMove
 
 _PATIENCE_S = 2.0
 
@@ -60,6 +61,13 @@ def escaped(document: str) -> str:
     if document.isascii() and "\x7f" not in document:
         return document
     return "".join(f"\\u{ord(ch):04x}" if _unprintable(ch) else ch for ch in document)
+
+
+def steer(move: AnyMove, journal: str) -> None:
+    """Make a move as a person and print its summary."""
+    from looop.contract.local import open_local
+
+    say(clean(open_local().steer(move, journal)))
 
 
 def show_state(view: StateView, changed: list[str] | None = None, *, as_json: bool) -> None:

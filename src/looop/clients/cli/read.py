@@ -3,8 +3,10 @@
 import click
 import msgspec
 
-from looop.clients.cli.show import clean, state_lines
-from looop.clients.cli.words import contract, json_option, print_json
+from looop.clients.cli.output import escaped, print_json, say, show_state
+from looop.clients.cli.show import clean
+from looop.clients.cli.words import json_option
+from looop.contract.local import open_local
 from looop.contract.verbs import Filter
 
 
@@ -12,11 +14,7 @@ from looop.contract.verbs import Filter
 @json_option
 def state(as_json: bool) -> None:
     """Everything at a glance: pulse, asks, goals, sensors, journal. Senses nothing."""
-    view = contract().state()
-    if as_json:
-        print_json(view)
-    else:
-        click.echo("\n".join(state_lines(view)))
+    show_state(open_local().state(), as_json=as_json)
 
 
 @click.command()
@@ -30,11 +28,8 @@ def wait(ctx: click.Context, as_json: bool, actionable: bool, only_asks: bool) -
     Ends at once while an ask is pending; ends with exit code 2 when no pulse runs.
     """
     wanted: Filter = "only-asks" if only_asks else "actionable" if actionable else "any"
-    woke = contract().wait(wanted)
-    if as_json:
-        print_json(msgspec.to_builtins(woke.state) | {"changed": woke.changed})
-    else:
-        click.echo("\n".join(state_lines(woke.state, woke.changed)))
+    woke = open_local().wait(wanted)
+    show_state(woke.state, woke.changed, as_json=as_json)
     if woke.pulse_down:
         ctx.exit(2)
 
@@ -46,11 +41,11 @@ def wait(ctx: click.Context, as_json: bool, actionable: bool, only_asks: bool) -
 @json_option
 def journal(count: int, as_json: bool) -> None:
     """The last lines of the journal: one for every move."""
-    lines = contract().journal(count)
+    lines = open_local().journal(count)
     if as_json:
         print_json(lines)
     else:
-        click.echo("\n".join(clean(line) for line in lines) if lines else "the journal is empty")
+        say(*map(clean, lines) if lines else ["the journal is empty"])
 
 
 @click.command()
@@ -58,11 +53,11 @@ def journal(count: int, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array instead of a row a line.")
 def events(count: int, as_json: bool) -> None:
     """The last rows of the event log, as JSON, one a line."""
-    rows = contract().events(count)
+    rows = open_local().events(count)
     if as_json:
         print_json([msgspec.Raw(row.encode()) for row in rows if _is_json(row)])
-    elif rows:
-        click.echo("\n".join(rows))
+    else:
+        say(*(escaped(row) if _is_json(row) else clean(row) for row in rows))
 
 
 @click.command()

@@ -2,9 +2,10 @@
 
 import click
 
+from looop.clients.cli.output import give, patience, print_json, say, steer, talk
 from looop.clients.cli.show import clean, compact, sensor_line
-from looop.clients.cli.steer import Aliased
-from looop.clients.cli.words import body_of, complete, contract, journal_option, json_option, print_json
+from looop.clients.cli.words import Verbs, body_of, complete, journal_option, json_option
+from looop.contract.local import open_local
 from looop.contract.templates import TEMPLATES, Template
 from looop.model.ids import require_id
 from looop.model.moves import WriteSensor
@@ -12,7 +13,7 @@ from looop.model.moves import WriteSensor
 _names = complete(lambda local: [view.name for view in local.sensors()])
 
 
-@click.group(cls=Aliased)
+@click.group(cls=Verbs)
 def sensor() -> None:
     """What is sensed: write, add, list, run."""
 
@@ -24,18 +25,18 @@ def sensor() -> None:
 def sensor_write(name: str, script: tuple[str, ...], journal: str) -> None:
     """Create or replace sensors/NAME.sh. SCRIPT is words or standard input, and starts with a #! line."""
     require_id(name, "sensor name")
-    click.echo(contract().steer(WriteSensor(name=name, script=body_of(script, "script")), journal))
+    steer(WriteSensor(name=name, script=body_of(script, "script")), journal)
 
 
 @sensor.command("list")
 @json_option
 def sensor_list(as_json: bool) -> None:
     """Every sensor: how often it runs, how old its reading is, what it says."""
-    views = contract().sensors()
+    views = open_local().sensors()
     if as_json:
         print_json(views)
     else:
-        click.echo("\n".join(sensor_line(view) for view in views) if views else "no sensors: `looop sensor add --help`")
+        say(*map(sensor_line, views) if views else ["no sensors: `looop sensor add --help`"])
 
 
 @sensor.command("run")
@@ -44,20 +45,22 @@ def sensor_list(as_json: bool) -> None:
 @click.pass_context
 def sensor_run(ctx: click.Context, name: str, as_json: bool) -> None:
     """Run one sensor now, to try it; the reading is shown, not published. Exit code 1 when it fails."""
-    tried = contract().try_sensor(name)
+    local = open_local()
+    with patience(f"running {clean(name)}"):
+        tried = local.try_sensor(name)
     if as_json:
         print_json(tried)
     else:
-        click.echo(tried.output.rstrip("\n"))
+        give(tried.output)
         if tried.stderr.strip():
-            click.echo(f"stderr: {clean(tried.stderr.strip())}", err=True)
-        verdict = f"wakes the loop when this changes: {clean(compact(tried.signal))}" if tried.is_json else ""
-        click.echo(f"{'ok' if tried.ok else 'FAILS'} in {tried.seconds}s: {clean(tried.error) or verdict}", err=True)
+            talk(f"{name} said: {tried.stderr}")
+        verdict = f"wakes the loop when this changes: {compact(tried.signal)}" if tried.is_json else ""
+        talk(f"{name} {'is ok' if tried.ok else 'FAILS'} in {tried.seconds}s: {tried.error or verdict}")
     if not tried.ok:
         ctx.exit(1)
 
 
-@sensor.group("add")
+@sensor.group("add", cls=Verbs)
 def sensor_add() -> None:
     """Write a sensor from a template; it is a script of yours from then on."""
 
@@ -67,9 +70,9 @@ def _template_command(template: Template) -> click.Command:
 
     def write(name: str | None, journal: str, **options: str | None) -> None:
         given = {key.replace("_", "-"): value for key, value in options.items() if value is not None}
-        local, chosen = contract(), name or template.kind
-        click.echo(local.add_sensor(template.kind, chosen, given, journal))
-        click.echo(f"try it: looop sensor run {chosen}", err=True)
+        chosen = name or template.kind
+        say(clean(open_local().add_sensor(template.kind, chosen, given, journal)))
+        talk(f"try it: looop sensor run {chosen}")
 
     params: list[click.Parameter] = [click.Argument(["name"], required=False)]
     for option in template.options:

@@ -5,9 +5,11 @@ from typing import Any
 
 import click
 
-from looop.clients.cli.show import clean, goal_line, schedule_line
-from looop.clients.cli.words import Duration, body_of, complete, contract, journal_option, json_option, print_json
-from looop.model.decision import check_move
+from looop.clients.cli.output import give, print_json, say, steer, talk
+from looop.clients.cli.show import clean, goal_line, schedule_line, visible
+from looop.clients.cli.words import Duration, Verbs, body_of, complete, journal_option, json_option
+from looop.contract.local import open_local
+from looop.model.decision import MIN_EVERY_S, check_move
 from looop.model.ids import require_id
 from looop.model.moves import ArchiveGoal, DropSchedule, RunShell, WriteGoal, WritePlaybook, WriteSchedule
 
@@ -16,16 +18,7 @@ _schedule_names = complete(lambda local: [view.name for view in local.schedules(
 _versions = complete(lambda local: local.playbook_versions())
 
 
-class Aliased(click.Group):
-    """A group whose verbs have one-letter or short aliases."""
-
-    aliases = {"w": "write", "ls": "list"}  # noqa: RUF012 - a table
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return super().get_command(ctx, self.aliases.get(cmd_name, cmd_name))
-
-
-@click.group(cls=Aliased)
+@click.group(cls=Verbs)
 def goal() -> None:
     """What is wanted: write, archive, list, show."""
 
@@ -40,7 +33,7 @@ def goal_write(goal_id: str, body: tuple[str, ...], journal: str) -> None:
     A body that starts with YAML front matter (--- … ---) may declare `done:` and `reflexes:`; both are checked.
     """
     require_id(goal_id, "goal id")
-    click.echo(contract().steer(WriteGoal(id=goal_id, body=body_of(body, "goal")), journal))
+    steer(WriteGoal(id=goal_id, body=body_of(body, "goal")), journal)
 
 
 @goal.command("archive")
@@ -48,18 +41,18 @@ def goal_write(goal_id: str, body: tuple[str, ...], journal: str) -> None:
 @journal_option
 def goal_archive(goal_id: str, journal: str) -> None:
     """Move a finished goal to the archive."""
-    click.echo(contract().steer(ArchiveGoal(id=goal_id), journal))
+    steer(ArchiveGoal(id=goal_id), journal)
 
 
 @goal.command("list")
 @json_option
 def goal_list(as_json: bool) -> None:
     """Every live goal: id, done/open/unknown, when it was last acted on."""
-    views = contract().goals()
+    views = open_local().goals()
     if as_json:
         print_json(views)
     else:
-        click.echo("\n".join(goal_line(view) for view in views) if views else "no goals")
+        say(*map(goal_line, views) if views else ["no goals"])
 
 
 @goal.command("show")
@@ -67,18 +60,17 @@ def goal_list(as_json: bool) -> None:
 @json_option
 def goal_show(goal_id: str, as_json: bool) -> None:
     """One goal: how it stands and what it says."""
-    view = contract().goal(goal_id)
+    view = open_local().goal(goal_id)
     if as_json:
         print_json(view)
         return
-    click.echo(goal_line(view))
-    click.echo(f"done when: {view.done}" if view.done else "done when: a person says so")
+    say(goal_line(view), f"done when: {clean(view.done or 'a person says so')}")
     for n, reflex in enumerate(view.reflexes):
-        click.echo(f"reflex #{n} {reflex}" + (" (suspended)" if n in view.suspended else ""))
-    click.echo("\n" + "\n".join(clean(line) for line in view.text.split("\n")))
+        say(f"reflex #{n} {clean(reflex)}" + (" (suspended)" if n in view.suspended else ""))
+    say("", visible(view.text.rstrip("\n")))
 
 
-@click.group(cls=Aliased)
+@click.group(cls=Verbs)
 def playbook() -> None:
     """How to judge: write, show, history."""
 
@@ -88,7 +80,7 @@ def playbook() -> None:
 @journal_option
 def playbook_write(body: tuple[str, ...], journal: str) -> None:
     """Replace the whole PLAYBOOK; the old one is kept. BODY is words or standard input."""
-    click.echo(contract().steer(WritePlaybook(body=body_of(body, "playbook")), journal))
+    steer(WritePlaybook(body=body_of(body, "playbook")), journal)
 
 
 @playbook.command("show")
@@ -96,25 +88,25 @@ def playbook_write(body: tuple[str, ...], journal: str) -> None:
 @json_option
 def playbook_show(version: str | None, as_json: bool) -> None:
     """The PLAYBOOK, or a kept VERSION of it."""
-    text = contract().playbook(version)
+    text = open_local().playbook(version)
     if as_json:
         print_json({"version": version, "body": text})
     else:
-        click.echo(text, nl=not text.endswith("\n"))
+        give(text)
 
 
 @playbook.command("history")
 @json_option
 def playbook_history(as_json: bool) -> None:
     """The kept versions, oldest first."""
-    versions = contract().playbook_versions()
+    versions = open_local().playbook_versions()
     if as_json:
         print_json(versions)
     else:
-        click.echo("\n".join(versions) if versions else "no older versions")
+        say(*map(clean, versions) if versions else ["no older versions"])
 
 
-@click.group(cls=Aliased)
+@click.group(cls=Verbs)
 def schedule() -> None:
     """Wake-ups: write, rm, list."""
 
@@ -127,8 +119,11 @@ def schedule() -> None:
 @journal_option
 def schedule_write(name: str, in_s: int | None, every_s: int | None, note: str | None, journal: str) -> None:
     """Create or replace a schedule: give exactly one of --in and --every."""
-    move = WriteSchedule(name=name, in_s=in_s, every_s=every_s, note=note)
-    click.echo(contract().steer(check_move(move), journal))
+    if (in_s is None) == (every_s is None):
+        raise click.UsageError("give exactly one of --in and --every")
+    if every_s is not None and every_s < MIN_EVERY_S:
+        raise click.UsageError(f"--every must be at least {MIN_EVERY_S}s, not {every_s}s")
+    steer(check_move(WriteSchedule(name=name, in_s=in_s, every_s=every_s, note=note)), journal)
 
 
 @schedule.command("rm")
@@ -136,21 +131,21 @@ def schedule_write(name: str, in_s: int | None, every_s: int | None, note: str |
 @journal_option
 def schedule_rm(name: str, journal: str) -> None:
     """Delete a schedule; one that is not there is fine."""
-    click.echo(contract().steer(DropSchedule(name=name), journal))
+    steer(DropSchedule(name=name), journal)
 
 
 @schedule.command("list")
 @json_option
 def schedule_list(as_json: bool) -> None:
     """Every schedule: name, what wakes the loop, the rest."""
-    views = contract().schedules()
+    views = open_local().schedules()
     for view in views:
         if "error" in view.detail:
-            click.echo(f"looop: {view.detail['error']}", err=True)
+            talk(view.detail["error"])
     if as_json:
         print_json({view.name: view.record for view in views})
     else:
-        click.echo("\n".join(schedule_line(view) for view in views) if views else "(no schedules)")
+        say(*map(schedule_line, views) if views else ["(no schedules)"])
 
 
 @click.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False})
@@ -165,4 +160,4 @@ def run(command: tuple[str, ...], reason: str | None, journal: str) -> None:
     cmd: Any = command[0] if len(command) == 1 else shlex.join(command)
     if not cmd.strip():
         raise click.UsageError("give a command: looop run 'make test'")
-    click.echo(contract().steer(RunShell(cmd=cmd, reason=reason), journal))
+    steer(RunShell(cmd=cmd, reason=reason), journal)

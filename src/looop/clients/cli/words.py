@@ -1,12 +1,14 @@
-"""What the verbs share: bodies, durations, options, and one way to print data."""
+"""What the verbs share: groups, bodies, durations, options, completion."""
 
 import re
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, TypeVar, cast
 
 import click
+from click.shell_completion import CompletionItem
 
+from looop.clients.cli.output import talk
 from looop.contract.local import Local
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -15,6 +17,33 @@ _DURATION = re.compile(r"([0-9]{1,12})([smhd]?)")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 journal_option = click.option("--journal", metavar="TEXT", default="", help="The journal line, instead of the summary.")
+
+
+class Verbs(click.Group):
+    """A group that knows short names of its verbs, and says what there is when a word fits none."""
+
+    aliases: ClassVar[dict[str, str]] = {"w": "write", "ls": "list"}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"no_args_is_help": False} | kwargs)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, self.aliases.get(cmd_name, cmd_name))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not self.invoke_without_command and not ctx.resilient_parsing:
+            ctx.fail(f"`{ctx.command_path}` needs a verb: {', '.join(self.list_commands(ctx))}")
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        known = self.list_commands(ctx)
+        if self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing and not args[0].startswith("-"):
+            ctx.fail(f"no verb {args[0]!r}{suggestion(args[0], known)}: there are {', '.join(known)}")
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        short = [name for name, verb in self.aliases.items() if verb in self.commands and name == incomplete]
+        return [*super().shell_complete(ctx, incomplete), *map(CompletionItem, short)]
 
 
 class Duration(click.ParamType[int]):
@@ -31,30 +60,20 @@ class Duration(click.ParamType[int]):
         return int(match.group(1)) * _UNITS[match.group(2)]
 
 
-def contract() -> Local:
-    """The contract, on a data dir that is there."""
-    local = Local()
-    local.prepare()
-    return local
-
-
 def body_of(words: tuple[str, ...], what: str) -> str:
     """The words joined by one space; standard input when there are none or a lone `-`. Spec/cli.md §1."""
-    if words and words != ("-",):
-        return " ".join(words)
-    if sys.stdin.isatty():
-        click.echo(f"looop: type the {what}, end with Ctrl-D", err=True)
-    text = sys.stdin.buffer.read().decode("utf-8", "replace")
+    text = " ".join(words) if words and words != ("-",) else _standard_input(what)
     if not text.strip():
         raise click.UsageError(f"the {what} is empty: give it as words, or on standard input")
     return text
 
 
-def print_json(value: Any) -> None:
-    """One pretty JSON document on stdout."""
-    import msgspec
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`, did you mean 'state'?`, or nothing when no known word is near."""
+    import difflib
 
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
 
 
 def complete(read: Callable[[Local], list[str]]) -> Callable[..., list[str]]:
@@ -62,8 +81,16 @@ def complete(read: Callable[[Local], list[str]]) -> Callable[..., list[str]]:
 
     def values(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
         try:
-            return [value for value in read(Local()) if value.startswith(incomplete)]
+            return [value for value in read(Local()) if value.startswith(incomplete) and value.isprintable()]
         except Exception:  # noqa: BLE001 - a completion must never print
             return []
 
     return cast(Callable[..., list[str]], values)
+
+
+def _standard_input(what: str) -> str:
+    if sys.stdin is None:
+        return ""
+    if sys.stdin.isatty():
+        talk(f"type the {what}, end with Ctrl-D")
+    return sys.stdin.buffer.read().decode("utf-8", "replace")

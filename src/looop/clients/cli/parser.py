@@ -1,0 +1,79 @@
+"""The verbs, and how their words are read. Modules of verbs are loaded when they are asked for."""
+
+import importlib
+from typing import Any, cast
+
+import click
+
+from looop.clients.cli.output import say, talk
+from looop.clients.cli.words import Verbs
+from looop.contract.verbs import Engine
+
+VERBS = {
+    "state": "read",
+    "wait": "read",
+    "journal": "read",
+    "events": "read",
+    "schema": "read",
+    "goal": "steer",
+    "sensor": "sensor",
+    "playbook": "steer",
+    "schedule": "steer",
+    "run": "steer",
+    "pulse": "loop",
+    "beat": "loop",
+    "demo": "loop",
+    "help": "help",
+    "version": "help",
+    "completion": "help",
+}
+
+
+class Rooms(Verbs):
+    """All verbs by name, each module imported when one of its verbs is used."""
+
+    aliases = {}  # noqa: RUF012 - a table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"looop.clients.cli.{VERBS[cmd_name]}")
+        return cast(click.Command, getattr(module, cmd_name))
+
+
+@click.command(
+    cls=Rooms,
+    invoke_without_command=True,
+    add_help_option=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.pass_context
+def looop(ctx: click.Context) -> None:
+    """An autonomous control loop for a person's work."""
+    if ctx.invoked_subcommand is None:
+        from looop.clients.cli.help import short_list
+
+        say(*short_list(ctx))
+
+
+def parse(words: list[str], engine: Engine) -> int:
+    """Read the words, run the verb, return its exit code. Errors of ours are raised, errors of the words are said."""
+    try:
+        code: Any = looop.main(args=words, prog_name="looop", standalone_mode=False, obj=engine)
+    except click.Abort:
+        return 130
+    except click.UsageError as error:
+        talk(_usage(error))
+        return 1
+    except click.ClickException as error:
+        talk(error.format_message())
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: click.UsageError) -> str:
+    where = error.ctx.command_path if error.ctx else "looop"
+    return f"{' '.join(error.format_message().split()).rstrip('.')} (see `{where} --help`)"

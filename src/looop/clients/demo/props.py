@@ -1,0 +1,120 @@
+"""What the demo puts on its stage: a small program and its tests, a sensor, a goal, and two commits that break things.
+
+The sensor and the goal are what a person would write; they name the repository as it is seen from the data dir.
+"""
+
+import shlex
+import sys
+from typing import NamedTuple
+
+GOAL = "tests-green"
+REFLEX = f"reflex {GOAL}#0"
+REPAIR = "git -C ../app revert --no-edit HEAD"
+RUN_TESTS = (sys.executable, "-I", "-B", "-m", "unittest", "discover", "--quiet")
+
+PLAYBOOK = """\
+# PLAYBOOK
+
+Nothing here takes judgement: the goal says when it is reached and what to do when it is not.
+"""
+
+
+class Commit(NamedTuple):
+    """One commit of the scratch repository."""
+
+    subject: str
+    files: dict[str, str]
+
+
+_PLAIN = '''\
+"""What a customer pays."""
+
+
+def total(cents):
+    return cents
+'''
+_DISCOUNT = '''\
+"""What a customer pays."""
+
+
+def total(cents, percent_off=0):
+    return cents * (100 - percent_off) // 100
+'''
+_TEST = """\
+import unittest
+
+from price import total
+
+
+class TotalTest(unittest.TestCase):
+    def test_full_price(self):
+        self.assertEqual(total(1999), 1999)
+"""
+_DISCOUNT_TESTS = """
+    def test_discount(self):
+        self.assertEqual(total(2000, 25), 1500)
+
+    def test_gift(self):
+        self.assertEqual(total(2000, 100), 0)
+"""
+
+GOOD = (
+    Commit("Add the price of an order", {"price.py": _PLAIN, "test_price.py": _TEST}),
+    Commit("Add discounts", {"price.py": _DISCOUNT, "test_price.py": _TEST + _DISCOUNT_TESTS}),
+)
+SIMPLER = Commit(
+    "Simplify the discount",
+    {"price.py": _DISCOUNT.replace("cents * (100 - percent_off) // 100", "cents - percent_off")},
+)
+TYPO = Commit("Tidy up", {"price.py": _DISCOUNT.replace("return", "retrun")})
+
+_SENSOR = """\
+#!/bin/sh
+# Senses whether the tests of the app pass.
+#
+# signal: how many failed, and at which commit. A change of either wakes the loop.
+# detail: how many ran, which failed, how long it took. It is told, but wakes nobody.
+#
+# looop:trust=trusted
+app=../app
+head=$(git -C "$app" rev-parse HEAD) || exit 1
+exec @python@ -I -B - "$app" "$head" <<'PYTHON'
+import io, json, sys, time, unittest
+
+app, head = sys.argv[1:]
+began = time.monotonic()
+suite = unittest.defaultTestLoader.discover(app)
+result = unittest.TextTestRunner(stream=io.StringIO()).run(suite)
+if not result.testsRun:
+    sys.exit("there are no tests in " + app)
+failing = [case.id().rpartition(".")[2] for case, _ in result.failures + result.errors]
+took = round((time.monotonic() - began) * 1000)
+print(json.dumps({
+    "signal": {"failed": len(failing), "head": head[:12]},
+    "detail": {"run": result.testsRun, "failing": failing, "took_ms": took},
+}))
+PYTHON
+"""
+
+_GOAL = """\
+---
+goal: the tests of the app pass
+done: sensor.tests.signal.failed == 0
+reflexes:
+  - when: sensor.tests.signal.failed > 0
+          && !sensor.repo.detail.subject.startsWith("Revert")
+    move: {action: run_shell, cmd: @repair@}
+---
+A commit that breaks the tests is taken back; its author has it in the history and
+can mend it in peace. A revert that does not help is not reverted in turn.
+"""
+
+
+def sensor_script() -> str:
+    """The sensor that runs the tests, with the Python that runs looop."""
+    return _SENSOR.replace("@python@", shlex.quote(sys.executable))
+
+
+def goal_text(repair: str) -> str:
+    """The goal, with `repair` as what its reflex runs."""
+    return _GOAL.replace("@repair@", repair)
