@@ -6,9 +6,6 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from tests.fakes.clock import StillClock
-from tests.fakes.disk import QuickDisk
-
 from looop.config.file import Config
 from looop.config.knobs import Knobs
 from looop.config.paths import Paths, child_environment
@@ -16,11 +13,14 @@ from looop.decide.decider import Decider
 from looop.model.report import BeatReport
 from looop.pulse.beat import beat
 from looop.runtime.events import Events
-from looop.runtime.proc import Processes, Stop
+from looop.runtime.command import Stop
+from looop.runtime.proc import Processes
 from looop.state.house import House, Setting, furnish
 from looop.state.open import NoStop
 from looop.store.files import FileStore
 from looop.store.fsio import Disk
+from tests.fakes.clock import StillClock
+from tests.fakes.disk import QuickDisk
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 RECORDING = """\

@@ -350,3 +350,11 @@ def test_a_data_dir_that_vanishes_does_not_end_in_a_traceback(data, pulse):
     shutil.rmtree(data, ignore_errors=True)
     one.wait_for("sleep", times=3)
     assert b"Traceback" not in one.log
+
+
+def test_a_runner_configured_later_is_asked_at_once(data, pulse):
+    """A world that was a free noop without a runner is shown to the runner that is configured afterwards."""
+    one = pulse()
+    one.wait_for("sleep")
+    runner(data, """cat > /dev/null; echo '{"action":"noop","journal":"looked"}'\n""")
+    until(lambda: (data / "journal.md").read_text().endswith("looked\n"))

@@ -9,7 +9,7 @@ from looop.model.errors import LooopError, Refused
 from looop.model.records import Intent, ShellOutput
 from looop.rules.shell import tripped
 from looop.rules.world import digest
-from looop.runtime.proc import Command, Ended
+from looop.runtime.command import Command, Ended
 from looop.state.house import House
 
 _KEEP_BYTES = 2048

@@ -22,7 +22,8 @@ from types import FrameType
 
 from looop.config.paths import program
 from looop.model.errors import LooopError, Missing, Unwritable
-from looop.runtime.proc import Command, Processes
+from looop.runtime.command import Command
+from looop.runtime.proc import Processes
 from looop.state.open import open_house
 
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -56,11 +57,11 @@ def scratch(*, keep: bool) -> Iterator["Scratch"]:
     """
     signals = _Signals()
     with signals.noted():
-        for name in ("git", "bash"):
-            _require(name)
         ground = Scratch(_make_folder(), signals)
         try:
             with _nobody_elses_git(ground.root):
+                for name in ("git", "bash"):
+                    _require(name)
                 yield ground
         finally:
             if not keep:
@@ -158,7 +159,7 @@ class _Signals:
         if self._first:
             raise SystemExit(128 + self._first)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _note(self, number: int, _: FrameType | None) -> None:
         self._first = self._first or number
 
 

@@ -19,7 +19,7 @@ from looop.decide.bundle import Bundle, Tee
 from looop.model.errors import LooopError
 from looop.rules.final_text import last_decision
 from looop.runtime.clock import wall_clock
-from looop.runtime.proc import Command, Ended
+from looop.runtime.command import Command, Ended
 from looop.state.codec import discard
 from looop.state.house import House
 
@@ -138,8 +138,8 @@ def _answer(house: House, ended: Ended) -> Answer:
     seconds = round(ended.seconds, 1)
     if ended.stopped:
         return Answer(stopped=True, seconds=seconds)
-    if error := _why_failed(house, ended):
-        return Answer(error=f"the runner command failed: {error}", seconds=seconds)
+    if why := _why_failed(house, ended):
+        return Answer(error=f"the runner command failed: {why}", seconds=seconds)
     try:
         blob = house.store.read(DECISION)
         if blob is not None:

@@ -65,6 +65,7 @@ class Pulse:
         self._stop.install()
 
     def _loop(self) -> None:
+        """Beat and sleep. The first beat is forced, and so is the first one with another runner."""
         house = self._house
         house.events.emit("pulse_start", interval=self._interval(), runner=self._config.runner)
         if not self._paths.is_default:
@@ -72,12 +73,13 @@ class Pulse:
         watcher = Watcher(house.setting.root, WATCHED, wakes_the_pulse, self._watching_degraded)
         watcher.start()
         try:
-            forced = True
+            forced, asked = True, self._config.tick_command
             while not self._stop.requested():
-                began = monotonic()
+                began, interval = monotonic(), self._interval()
+                forced = forced or self._config.tick_command != asked
+                asked = self._config.tick_command
                 report = self._step(forced=forced)
                 forced = forced and report.ending == "blocked"
-                interval = self._interval()
                 if house.events.json:
                     house.events.emit("sleep", secs=interval, acted=report.acted)
                 sleep(house, watcher, interval)

@@ -8,7 +8,7 @@ Note [Feed]: what a shell would read on its stdin decides whether it runs unseen
 None inside it where it is unknown; no feed at all is harmless, because commands run here with /dev/null as stdin.
 
 Note [Grammar gaps]: tree-sitter-bash takes words after a redirection for more of its targets and `\\<newline>`
-for a space, and leaves backticks in a here-doc (and a first substitution after tabs) unparsed. Each has its
+for a space, and leaves backticks in a here-doc (and a first substitution after blanks) unparsed. Each has its
 repair below.
 
 Note [ASCII only]: the grammar's scanner reads outside its tables on `{` before a far character and takes the
@@ -37,7 +37,7 @@ from looop.rules.shell_words import (
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
 
-__all__ = ["BARE_FORCE", "FETCHED", "PIPED", "TOO_DEEP", "UNREADABLE", "tripped"]
+__all__ = ["BARE_FORCE", "FETCHED", "tripped"]
 
 MAX_BYTES = 16 * 1024
 MAX_NESTING = 16
@@ -209,13 +209,13 @@ def _last_command(node: "Node") -> "Node":
 
 
 def _unparsed_heredoc(node: "Node") -> str | None:
-    """A here-doc the grammar reads only in part, rewritten so that it reads it all; see Note [Grammar gaps]."""
+    """A here-doc the grammar may read only in part, rewritten so that it reads it all; see Note [Grammar gaps]."""
     parts = {child.type: text_of(child) for child in node.children}
     body = parts.get("heredoc_body", "")
-    plain = _BACKTICKS.sub(r"$(\1)", re.sub(r"^\t+", "", body, flags=re.MULTILINE))
-    if plain == body or re.search(r"[\"'\\]", parts.get("heredoc_start", "")):
+    if re.search(r"[\"'\\]", parts.get("heredoc_start", "")) or not ("`" in body or "$(" in body):
         return None
-    return f": <<LOOOP\n{plain.rstrip()}\nLOOOP\n"
+    body = _BACKTICKS.sub(r"$(\1)", re.sub(r"^\s+", "", body, flags=re.MULTILINE))
+    return f": <<LOOOP\n{body.rstrip()}\nLOOOP\n"
 
 
 def _redirect(node: "Node") -> str | None:

@@ -23,7 +23,7 @@ from contextlib import suppress
 from functools import partial
 from time import monotonic
 
-from looop.runtime.proc import Command, Ended, Stop
+from looop.runtime.command import Command, Ended, Stop
 
 _CHUNK = 65536
 _DRAIN_CHUNKS = 32  # twice what a pipe can hold at most

@@ -1,53 +1,11 @@
-"""Running commands: what to run, how it ended, and the port through which everything is run.
+"""The port through which everything is run.
 
 The machinery is in runtime/children.py and loaded by the first run: most verbs start nothing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
-from msgspec import Struct
-
-
-class Command(Struct, frozen=True):
-    """What to run. `deadline_s` and `flood`: 0 is never. `stdin` names a file, None is /dev/null."""
-
-    argv: Sequence[str]
-    cwd: str
-    env: Mapping[str, str] | None = None
-    stdin: str | None = None
-    deadline_s: int = 0
-    keep: int = 65536
-    keep_end: bool = False
-    keep_errors: int = 1024
-    merge_errors: bool = False
-    flood: int = 0
-
-
-class Ended(Struct, frozen=True):
-    """How a run ended. Only `code == 0` with none of the reasons set is a success.
-
-    `signal` is set only when the OS reports one. `flooded`: the output went over the limit, whenever that was
-    noticed. `output` is the kept part of `output_bytes`, `errors` the tail of stderr.
-    """
-
-    code: int | None = None
-    signal: int | None = None
-    timed_out: bool = False
-    flooded: bool = False
-    stopped: bool = False
-    spawn_error: str = ""
-    output: bytes = b""
-    output_bytes: int = 0
-    errors: bytes = b""
-    seconds: float = 0.0
-
-
-class Stop(Protocol):
-    """A wish to end. `fileno` becomes readable when it comes up; -1 when it has to be polled."""
-
-    def requested(self) -> bool: ...
-    def fileno(self) -> int: ...
+from looop.runtime.command import Command, Ended, Stop
 
 
 class Processes:

@@ -14,7 +14,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from looop.runtime.proc import Stop
+from looop.runtime.command import Stop
 
 _RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOSYS, errno.EINVAL)
 Wanted = Callable[[str, str], bool]

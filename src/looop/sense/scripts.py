@@ -15,7 +15,7 @@ from msgspec import Struct
 from looop.model.errors import LooopError, Unreadable
 from looop.rules.gates import backoff_delay
 from looop.rules.world import read_snapshot
-from looop.runtime.proc import Command, Ended
+from looop.runtime.command import Command, Ended
 from looop.state.house import House
 from looop.state.sensors import Sensor
 from looop.store.protocol import Entry

@@ -7,8 +7,9 @@ from msgspec import Struct
 from looop.config.knobs import Knobs
 from looop.rules.gates import Limits
 from looop.runtime.clock import Clock
+from looop.runtime.command import Stop
 from looop.runtime.events import Events
-from looop.runtime.proc import Processes, Stop
+from looop.runtime.proc import Processes
 from looop.session.fleet import Fleet
 from looop.state.codec import LineLog
 from looop.state.goals import Goals

@@ -10,8 +10,9 @@ from looop.config.knobs import read_knobs
 from looop.config.paths import Paths, child_environment, environment, find_paths
 from looop.model.errors import LooopError, Unwritable
 from looop.runtime.clock import SystemClock
+from looop.runtime.command import Stop
 from looop.runtime.events import Events, Format
-from looop.runtime.proc import Processes, Stop
+from looop.runtime.proc import Processes
 from looop.state.house import House, Setting, event_rows, furnish
 from looop.state.seed import FOLDERS, seed
 from looop.store.open import open_files

@@ -3,7 +3,8 @@
 Note [What is a sensor]
 Any executable file is one; a `.sh` or `.py` without its exec bit is one too, so that it can be reported instead of
 being missed. Dot files, editors' backups and names that are not text are none. The stem is the name up to its
-last dot; two files with one stem would share a snapshot, so both are refused. Source: design §3 row 5, edge cases 57, 71.
+last dot; two files with one stem would share a snapshot, so both are refused.
+Source: design §3 row 5, edge cases 57, 71, 243.
 """
 
 import re

@@ -2,6 +2,7 @@
 
 A key is a relative path such as `goals/setup.md`; a value is bytes.
 
+Note [Promises]
 A caller may rely on:
 * a reader sees a whole old value or a whole new one, never a part of one;
 * when a call returns, its effect is on disk (`durable=True`) or at least visible to every process;

@@ -41,7 +41,9 @@ def variants() -> dict[str, dict[str, Any]]:
 def accepts(schema: dict[str, Any], value: dict[str, Any]) -> bool:
     """A validator of the few keywords the schema uses."""
     fields = schema["properties"]
-    return set(schema["required"]) <= set(value) and all(_fits(fields[key], value[key]) for key in value if key in fields)
+    return set(schema["required"]) <= set(value) and all(
+        _fits(fields[key], value[key]) for key in value if key in fields
+    )
 
 
 def _fits(field: dict[str, Any], value: object) -> bool:

@@ -32,7 +32,7 @@ def test_letters_of_any_script(text: str) -> None:
     ],
 )
 def test_what_is_not_an_id(text: str) -> None:
-    """Traversal, dotfiles, separators, spaces, control and format signs are refused. Source: spec/edge-cases.md item 112."""
+    """Traversal, dotfiles, separators, spaces and control signs are refused. Source: spec/edge-cases.md item 112."""
     assert not is_id(text)
 
 

@@ -72,7 +72,7 @@ def test_which_moves_act_on_a_goal(move: Move, _kind: str, _summary: str, goal: 
     ],
 )
 def test_a_wrong_type_is_never_read_as_a_value(kind: Any, data: dict[str, Any]) -> None:
-    """A boolean, text or fraction where a number must be makes a record corrupt. Source: spec/edge-cases.md item 260."""
+    """A boolean, text or fraction for a number makes a record corrupt. Source: spec/edge-cases.md item 260."""
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(msgspec.json.encode(data), type=kind)
 
@@ -91,7 +91,7 @@ def test_a_wrong_type_is_never_read_as_a_value(kind: Any, data: dict[str, Any]) 
     ],
 )
 def test_records_of_the_reference_program_are_read(kind: Any, data: dict[str, Any], expected: Any) -> None:
-    """Fields that may be missing have the reference's defaults, unknown ones are passed over. Source: spec/beat.md §0."""
+    """Missing fields have the reference defaults, unknown ones are passed over. Source: spec/beat.md §0."""
     assert msgspec.json.decode(msgspec.json.encode(data), type=kind) == expected
 
 

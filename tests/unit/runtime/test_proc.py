@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from looop.runtime import children
-from looop.runtime.proc import Command, Ended, Processes
+from looop.runtime.command import Command, Ended
+from looop.runtime.proc import Processes
 from looop.runtime.stop import StopFlag
 from tests.fakes.waiting import gone, state_of, until
 

@@ -143,16 +143,16 @@ class Story:
     def take_stock(self) -> None:
         """Look at the world itself, not at what the loop says of it."""
         ground, page = self._ground, self._page
+        self._check_tests()
+        same = ground.git("rev-parse", "HEAD^{tree}") == self._good_tree and not ground.git("status", "--porcelain")
+        self._expect(same, f"the files to be those of commit {self._good}", "they differ")
+        view = self._contract.goal(GOAL)
+        self._expect(view.status == "done", f"goal {GOAL} to read done", f"it reads {view.status} {view.why}")
         page.scene("The world is as it was wanted")
         for n, line in enumerate(ground.git("log", "--format=%h %s").splitlines()):
             page.row("" if n else "git log", line)
-        self._check_tests()
         page.row("tests", "run once more by hand: all pass", "good")
-        same = ground.git("rev-parse", "HEAD^{tree}") == self._good_tree and not ground.git("status", "--porcelain")
-        self._expect(same, f"the files to be those of commit {self._good}", "they differ")
         page.row("files", f"those of {self._good}, the last good commit", "good")
-        view = self._contract.goal(GOAL)
-        self._expect(view.status == "done", f"goal {GOAL} to read done", f"it reads {view.status} {view.why}")
         page.row("goal", f"{GOAL} is {view.status}", "good")
         self._account()
 
@@ -163,7 +163,7 @@ class Story:
             page.gap()
             page.table(
                 (
-                    (f"{looop} demo --keep", "the same, and everything stays for you to look at"),
+                    (f"{looop} demo --keep", "the same, left for you to look at"),
                     (f"{looop} state", "begins a loop of your own"),
                 )
             )
@@ -177,7 +177,7 @@ class Story:
                 (f"{looop} goal show {GOAL}", "the goal, and how it stands"),
                 (f"{looop} sensor run tests", "what the sensor says now"),
                 (f"{looop} beat --dry-run", "what the next beat would do, and why"),
-                (f"ls $LOOOP_DATA_DIR/runs/{self._last_repair}", ""),
+                (f'ls "$LOOOP_DATA_DIR"/runs/{self._last_repair}', ""),
                 (f"git -C {shlex.quote(ground.app)} log", ""),
                 (f"rm -rf {shlex.quote(ground.root)}", ""),
             )
@@ -214,17 +214,16 @@ class Story:
             self._show_senses()
         for n, change in enumerate(report.changes or []):
             page.row("" if n else "changed", difference(change))
-        if report.changes is None:
+        if report.changes is None and report.ending == "decided":
             page.row("changed", "everything is new")
         for goal in report.goals:
-            page.row(
-                "goal", f"{goal.goal} is {goal.status}" + (f": {goal.why}" if goal.why else ""), _TONES[goal.status]
-            )
+            page.row("goal", f"{goal.goal} is {goal.status} {goal.why}", _TONES[goal.status])
         if report.action == "noop":
             page.row("decide", report.summary)
         else:
             self._show_move(report, briefly=briefly)
-        page.row("journal", self._contract.journal(1)[-1].removeprefix("- "))
+        if report.journal:
+            page.row("journal", self._contract.journal(1)[-1].removeprefix("- "))
 
     def _show_senses(self) -> None:
         snapshots = self._contract.state().snapshots

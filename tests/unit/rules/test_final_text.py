@@ -1,0 +1,75 @@
+"""Finding a decision in what a runner printed, and adding up what it cost."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from looop.model.records import CostRow
+from looop.rules.budget import spent_since
+from looop.rules.final_text import last_decision
+
+NOOP = '{"action":"noop"}'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (NOOP, NOOP),
+        (f"I decided:\n```json\n{NOOP}\n```\nBye.", NOOP),
+        (
+            '{"action":"noop","reason":"first"} then {"action":"noop","reason":"last"}',
+            '{"action":"noop","reason":"last"}',
+        ),
+        (NOOP + ' {"thought":"no action here"}', NOOP),
+        ('{"action":"run_shell","cmd":"echo {}"}', '{"action":"run_shell","cmd":"echo {}"}'),
+        ('{ { {"action":"noop"} tail', NOOP),
+        ('set {x} and {"action": "noop"}', '{"action": "noop"}'),
+        ('{"action":null}', '{"action":null}'),
+        ('[{"action":"noop"}]', NOOP),
+        ('{"a":"{\\"action\\":\\"x\\"}"}', None),
+        ('{"wrapped":{"action":"noop"}}', None),
+        ('{"action":"noop"', None),
+        ('{"thought":1}', None),
+        ('"action"', None),
+        ("", None),
+    ],
+)
+def test_the_last_object_with_an_action(text: str, expected: str | None) -> None:
+    """The last object that stands by itself and has an `action` counts, else none. Source: design §3 row 8."""
+    assert last_decision(text) == expected
+
+
+@pytest.mark.parametrize("text", ["{" * 50_000, '{"a":' * 2000, "[{" * 2000, '{"a":' + "9" * 5000 + "}"])
+def test_hostile_output_is_no_decision(text: str) -> None:
+    """Endless nesting and endless numbers end in None. Source: design §3 row 8."""
+    assert last_decision(text) is None
+
+
+@given(st.text(alphabet='{}[]":, aq\\\n'), st.text())
+def test_what_is_found_is_part_of_the_text(noise: str, reason: str) -> None:
+    """A decision after any noise without quotes left open is found whole. Source: design §3 row 8."""
+    found = last_decision(noise)
+    assert found is None or found in noise
+    decision = json.dumps({"action": "noop", "reason": reason})
+    assert last_decision("noise\n" + decision + "\n") == decision
+
+
+def row(cost_usd: float | None) -> CostRow:
+    """A row of the ledger."""
+    return CostRow(ts="", kind="tick", id="t", runner="r", cost_usd=cost_usd)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([], 0.0),
+        ([(9, row(1.0))], 0.0),
+        ([(10, row(1.5)), (11, row(0.25))], 1.75),
+        ([(10, row(None)), (12, row(2.0))], 2.0),
+    ],
+)
+def test_what_was_spent_since(rows: list[tuple[int, CostRow]], expected: float) -> None:
+    """Rows at or after the moment add up, unmetered ones count nothing. Source: spec/beat.md §6.5."""
+    assert spent_since(rows, 10) == expected
