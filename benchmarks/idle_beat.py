@@ -20,24 +20,24 @@ def bare(files: list[str]) -> None:
 
 def against_bare() -> None:
     with data_dir(GOALS, SENSORS) as root:
-        house, pulse = built(root)
+        house, beat = built(root)
         files = sensor_files(root, SENSORS)
         commands = [sensor_command(house, sensor) for sensor in house.sensors.all()]
         loop = each(1, lambda: bare(files))
-        compare("CPU: a beat : its 20 scripts, bare", pairs(each(1, pulse.once), loop, 31), 1.3)
+        compare("CPU: a beat : its 20 scripts, bare", pairs(each(1, beat), loop, 61), 1.3)
         runs = each(1, lambda: house.setting.processes.run_all(commands))
         compare("CPU: of that, running the scripts : bare", pairs(runs, loop, 15))
         slow = each(1, lambda: bare(files), wall)
-        compare("wall: a beat : its 20 scripts, bare", pairs(each(1, pulse.once, wall), slow, 15))
+        compare("wall: a beat : its 20 scripts, bare", pairs(each(1, beat, wall), slow, 15))
 
 
 def as_goals_grow() -> None:
     beats = []
     for goals in SIZES:
         with data_dir(goals) as root:
-            house, pulse = built(root)
+            house, beat = built(root)
             count = max(1, 200 // goals)
-            found = pairs(each(count, pulse.once), each(count, lambda house=house: read_world(house, [])), 15)
+            found = pairs(each(count, beat), each(count, lambda house=house: read_world(house, [])), 15)
             compare(f"CPU: a beat over {goals} goals : reading them", found)
             beats.append(found.ours)
     figure("exponent of a beat's growth, 10 to 1,000", growth(SIZES, beats), "", 1.0)

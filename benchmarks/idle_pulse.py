@@ -57,8 +57,7 @@ def at_rest(pid: int) -> None:
     time.sleep(WATCH_S)
     secs = time.monotonic() - began
     woke = wakeups(pid) - before
-    figure("threads", len(before), "")
-    figure(f"wake-ups in {secs:.0f} s between beats", woke.total(), f"by {len(woke)} threads", 1)
+    figure(f"wake-ups of its {len(before)} threads in {secs:.0f} s", woke.total(), "", 1)
     figure("CPU between beats", (cpu_ns(pid) - used) / 1e6 / secs, "ms a second", 0.1)
 
 

@@ -82,12 +82,12 @@ def compare(name: str, found: Pairs, target: float | None = None) -> None:
 
 def figure(name: str, value: float, unit: str, target: float | None = None) -> None:
     """Print one figure, and whether it is within the target."""
-    print(f"  {name:<46} {value:.4g} {unit}{'' if target is None else verdict(value, target, ' ' + unit)}")
+    print(f"  {name:<46} {value:.4g} {unit}".rstrip() + ("" if target is None else verdict(value, target, f" {unit}")))
 
 
 def verdict(value: float, target: float, unit: str) -> str:
     """The end of a line: the target, and whether it is met."""
-    return f"   at most {target:g}{unit}: {'met' if value <= target else 'NOT MET'}"
+    return f"   at most {target:g}{unit.rstrip()}: {'met' if value <= target else 'NOT MET'}"
 
 
 def clean_env(**extra: str) -> dict[str, str]:

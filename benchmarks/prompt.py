@@ -3,7 +3,9 @@
 import os
 
 from looop.config.file import Config
-from looop.decide.inputs import prompt_for
+from looop.decide.bundle import prompt_input_of
+from looop.decide.inputs import inputs_of
+from looop.rules.prompt.build import build
 from looop.rules.reflexes import judge
 from looop.sense.gather import read_world
 from paired import clean_env, compare, each, figure, growth, pairs, title
@@ -12,9 +14,9 @@ from scratch import DECLARED, built, data_dir
 SIZES = [10, 100, 1000]
 
 
-def start_one() -> None:
+def start_one(env: dict[str, str]) -> None:
     """Start the cheapest process there is, and wait for it."""
-    os.waitpid(os.posix_spawn("/bin/sh", ["sh", "-c", ":"], clean_env()), 0)
+    os.waitpid(os.posix_spawn("/bin/sh", ["sh", "-c", ":"], env), 0)
 
 
 def measured(goals: int, sensors: int) -> float:
@@ -25,12 +27,13 @@ def measured(goals: int, sensors: int) -> float:
         judgement = judge(world, None, memory.activity, now)
 
         def whole() -> object:
-            return prompt_for(house, world, memory, judgement, Config(), now)
+            return build(prompt_input_of(*inputs_of(house, world, memory, judgement, Config(), now)))
 
         prompt = whole()
         count = max(1, 500 // goals)
-        found = pairs(each(count, whole), each(10, start_one), 21)
-        target = 1.0 if goals <= 50 else None
+        env = clean_env()
+        found = pairs(each(count, whole), each(10, lambda: start_one(env)), 21)
+        target = 2.0 if goals <= 50 else None
         compare(f"{goals} goals, {sensors} readings ({len(prompt.text) // 1024} kB)", found, target)
         return found.ours
 

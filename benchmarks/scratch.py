@@ -5,10 +5,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
-from looop.pulse.main import Pulse, open_pulse
+from looop.model.report import BeatReport
+from looop.pulse.main import open_pulse
 from looop.runtime.stop import StopFlag
 from looop.state.house import House
 from looop.state.open import open_house
@@ -45,8 +47,11 @@ def write(path: str, text: str, mode: int = 0o644) -> None:
     os.replace(f"{path}.new~", path)
 
 
-def built(root: str) -> tuple[House, Pulse]:
-    """A house and a pulse over `root` in this process, silent, after the first beats: the next one has no news."""
+def built(root: str) -> tuple[House, Callable[[], BeatReport]]:
+    """A silent house over `root` in this process and one turn of its pulse, after the first: the next has no news.
+
+    A turn is all the pulse does from one sleep to the next, without the lock it holds for life.
+    """
     house: list[House] = []
 
     def open_it(stop: StopFlag) -> tuple:
@@ -55,10 +60,11 @@ def built(root: str) -> tuple[House, Pulse]:
         return opened
 
     pulse = open_pulse(open_it)
-    reports = [pulse.once() for _ in range(3)]
+    turn = partial(pulse._step, forced=False)
+    reports = [pulse.once(), turn(), turn()]
     if reports[-1].ending != "idle":
         sys.exit(f"the third beat over an unchanged world was not idle but {reports[-1]}")
-    return house[0], pulse
+    return house[0], turn
 
 
 @contextmanager

@@ -30,7 +30,7 @@ def main() -> None:
     title("startup: CPU of a command against `python -c pass`")
     imported = subprocess.run([sys.executable, "-c", OWN_MODULES], env=clean_env(), capture_output=True, text=True)
     others = [name for name in imported.stdout.split() if name != "looop"]
-    figure("modules that `import looop` brings besides itself", len(others), " ".join(others), 0)
+    figure("modules `import looop` brings besides itself", len(others), " ".join(others), 0)
     with data_dir(goals=10, sensors=5) as root:
         built(root)
         env = clean_env(LOOOP_DATA_DIR=root)

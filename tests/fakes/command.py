@@ -15,6 +15,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from looop.state.seed import FOLDERS, seed
+from looop.store.files import FileStore
+from tests.fakes.disk import QuickDisk
+
 _PROGRAM = (sys.executable, "-m", "looop")
 _LIMIT_S = 30
 
@@ -29,7 +33,7 @@ class Said(Struct, frozen=True):
     @property
     def json(self) -> Any:
         """The one JSON document on stdout, decoded as strictly as Python can."""
-        return json.loads(self.out, parse_constant=lambda name: no_constant(name))
+        return json.loads(self.out, parse_constant=no_constant)
 
 
 class Looop:
@@ -61,8 +65,10 @@ class Looop:
         return Said(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
 
     def settle(self) -> "Looop":
-        """A seeded data dir without a pending question."""
-        assert self("state").code == 0
+        """A seeded data dir without a pending question, made in this process: a start costs more than the seed."""
+        for folder in FOLDERS:
+            (self.data / folder).mkdir(parents=True, exist_ok=True)
+        seed(FileStore(str(self.data), QuickDisk()), 1)
         self.write("answers/setup-1.json", '{"answer": "x", "ts": 1}')
         return self
 
@@ -110,12 +116,15 @@ class Looop:
         return process.wait(_LIMIT_S), text
 
     def write(self, path: str | bytes, text: str | bytes, mode: int = 0o644) -> None:
-        """A file of the data dir, as a person would put it there."""
+        """A file of the data dir, there in one step, as a careful program would put it."""
         name = os.path.join(os.fsencode(self.data), os.fsencode(path))
-        os.makedirs(os.path.dirname(name), exist_ok=True)
-        with open(name, "wb") as file:
+        folder, last = os.path.split(name)
+        draft = os.path.join(folder, b"." + last)
+        os.makedirs(folder, exist_ok=True)
+        with open(draft, "wb") as file:
             file.write(text.encode() if isinstance(text, str) else text)
-        os.chmod(name, mode)
+        os.chmod(draft, mode)
+        os.replace(draft, name)
 
     def read(self, path: str) -> str:
         """The text of a file in the data dir."""

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from tests.fakes.command import Looop
 
 ESC = "\x1b[31mred\x1b]0;title\x07\u009b1m\u202e"
@@ -274,7 +275,7 @@ def test_output_that_cannot_be_written(looop: Looop) -> None:
 
     Source: spec/cli.md §1 errors.
     """
-    for verb in ("state", "journal", "goal list"):
+    for verb in ("state", "help", "goal list"):
         said = looop.in_shell(f"looop {verb} > /dev/full")
         assert (said.code, said.err) == (1, "looop: cannot go on: No space left on device\n")
         assert looop.in_shell(f"looop {verb} >&-").code == 0
@@ -303,3 +304,25 @@ def test_a_slow_sensor_is_named_on_a_terminal(looop: Looop) -> None:
     """
     looop.write("sensors/slow.sh", "#!/bin/sh\nsleep 2.3; echo 1\n", 0o755)
     assert "running slow" in looop.on_terminal("sensor", "run", "slow")[1]
+
+
+def test_state_goes_by_without_the_parser(looop: Looop) -> None:
+    """The short way of `state` prints what the long way prints, and loads no command line library.
+
+    Source: users.md, a manager that costs nothing.
+    """
+    short, long = looop("state", "--json").json, looop("state", "--json", "--json").json
+    assert short | {"now": 0} == long | {"now": 0}
+    assert looop("state").out == looop("_", "state").out
+    loaded = looop("state", env={"PYTHONPROFILEIMPORTTIME": "1"}).err
+    for heavy in (
+        "click",
+        "subprocess",
+        "watchdog",
+        "yaml",
+        "cel_expr_python",
+        "tree_sitter",
+        "threading",
+        "json.decoder",
+    ):
+        assert f" {heavy}\n" not in loaded, heavy

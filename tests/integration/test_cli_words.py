@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from tests.fakes.command import Looop
 from tests.fakes.waiting import until
 
@@ -348,7 +349,7 @@ def test_interrupted(settled: Looop) -> None:
     """
     settled.write("sensors/slow.sh", "#!/bin/sh\ntouch started; sleep 20\n", 0o755)
     process = settled.start("sensor", "run", "slow")
-    until(lambda: (settled.data / "started").exists())
+    until((settled.data / "started").exists)
     process.send_signal(2)
     out, err = process.communicate(timeout=10)
     assert (process.returncode, out, err.strip()) == (130, "", "")

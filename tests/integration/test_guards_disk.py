@@ -21,7 +21,10 @@ reflexes:
 
 
 class FullDisk(WatchedDisk):
-    """From the `at`-th changing call on, `count` of them find no space. `tried` counts them all."""
+    """From the `at`-th changing call on, `count` of them find no space. `tried` counts them all.
+
+    A disk that stays full still lets go of files.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +36,7 @@ class FullDisk(WatchedDisk):
     def meet(self, name, real, args):
         if name in ("sync", "sync_folder"):
             return None
-        if name in WRITES:
+        if name in WRITES and not (name == "unlink" and self.count > 1):
             self.tried += 1
             if 0 <= self.at < self.tried <= self.at + self.count:
                 raise OSError(errno.ENOSPC, "No space left on device")
@@ -105,6 +108,7 @@ def test_a_full_disk_asks_nobody(root: Path) -> None:
     Source: spec/edge-cases.md items 40, 41.
     """
     home = furnish(root, by_reflex=False)
+    home.write("PLAYBOOK.md", "judge anew\n")
     home.disk.fill(0, 10**6)
     for _ in range(3):
         assert home.later(60).ending == "blocked"

@@ -1,7 +1,6 @@
 """Run one shell command of the loop or of a person, screened, bounded, announced beforehand. Spec/beat.md §11, §12."""
 
 import os
-import secrets
 
 from msgspec import Struct
 
@@ -60,7 +59,7 @@ def shell_command(house: House, cmd: str) -> Command:
 
 def _announce(house: House, intent: Intent) -> str:
     try:
-        return house.intents.begin(f"{os.getpid()}-{secrets.token_hex(4)}", intent)
+        return house.intents.begin(f"{os.getpid()}-{os.urandom(4).hex()}", intent)
     except LooopError as error:
         house.events.emit("guard_degraded", guard="intent of run_shell", error=str(error))
         return ""

@@ -24,6 +24,7 @@ _ROOT_FILES = ("PLAYBOOK.md", "journal.md")
 _JOURNAL_LINES = 20
 _ACTIONABLE = {"any": None, "actionable": {"asks", "journal"}, "only-asks": {"asks"}}
 _NANO = 10**9
+_SETTLE_S = 0.05  # an editor empties a file before it fills it
 
 
 def state_of(house: House) -> StateView:
@@ -92,7 +93,7 @@ def _watch(house: House, wanted: Filter, watcher: Any, poll_s: float) -> Woke:
 def _until_something(house: House, watcher: Any, poll_s: float) -> None:
     """Return when a file changed or the pulse is gone; the kernel reports the one, looking the other."""
     stop, began = NoStop(), monotonic()
-    while not watcher.wait(poll_s, stop) and is_held(house.setting.root) and monotonic() - began < 3600:
+    while not watcher.wait(poll_s, stop, _SETTLE_S) and is_held(house.setting.root) and monotonic() - began < 3600:
         pass
 
 

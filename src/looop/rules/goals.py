@@ -1,8 +1,8 @@
 """What a goal file declares: `done:` and `reflexes:` in YAML front matter. Source: design §4.
 
 A goal without front matter is prose for the model, and says nothing here. YAML is read without aliases, so a small
-file cannot become a large value, and without tags. A scalar is null, true or false, a whole number, or text, as in
-JSON: a date or `12:30` stays what was written.
+file cannot become a large value, without tags, and without deep nesting, which takes quadratic time. A scalar is null,
+true or false, a whole number, or text, as in JSON: a date or `12:30` stays what was written.
 """
 
 import difflib
@@ -18,6 +18,7 @@ from looop.model.moves import AnyMove
 from looop.rules import cel
 
 MAX_FRONT_MATTER = 32768
+MAX_NESTING = 20
 _KEYS = ("goal", "done", "reflexes")
 _REFLEX_KEYS = ("when", "move")
 _SCALARS = {
@@ -78,8 +79,12 @@ def _load_yaml(block: str) -> Any:
     import yaml
 
     try:
+        depth = 0
         for event in yaml.parse(block, yaml.SafeLoader):
             _only_plain(event)
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_NESTING:
+                raise Invalid(f"front matter nests more than {MAX_NESTING} deep")
         return yaml.load(block, _loader())
     except yaml.MarkedYAMLError as error:
         where = f"line {error.problem_mark.line + 2}: " if error.problem_mark else ""

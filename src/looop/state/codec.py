@@ -59,7 +59,7 @@ def names_in(store: Store, folder: str, suffix: str) -> list[str]:
     Dot files are left out, and names that are not text: no record of ours could hold them. Source: edge case 243.
     """
     found = [entry.name for entry in store.list(folder) if entry.name.endswith(suffix)]
-    return [name.removesuffix(suffix) for name in found if not name.startswith(".") and is_text(name)]
+    return sorted(name.removesuffix(suffix) for name in found if not name.startswith(".") and is_text(name))
 
 
 def is_text(name: str) -> bool:

@@ -1,6 +1,7 @@
 """The PLAYBOOK: how to judge, in a person's words; every older version is kept for a while."""
 
 from looop.model.errors import Missing
+from looop.state.codec import names_in
 from looop.store.protocol import Store
 
 KEY = "PLAYBOOK.md"
@@ -29,7 +30,7 @@ class Playbook:
 
     def versions(self) -> list[str]:
         """Names of the kept versions, oldest first. Raises Unreadable."""
-        return [entry.name[:-3] for entry in self._store.list(HISTORY) if entry.name.endswith(".md")]
+        return names_in(self._store, HISTORY, ".md")
 
     def version(self, name: str) -> bytes:
         """One kept version. Raises Missing, Unreadable."""

@@ -24,7 +24,8 @@ class Schedules:
 
     def write(self, name: str, schedule: Schedule) -> None:
         """Create or replace a schedule, as pretty JSON for a person to edit. Raises Unwritable."""
-        text = msgspec.json.format(msgspec.json.encode(schedule), indent=2)
+        record = {"v": schedule.v} | msgspec.to_builtins(schedule)
+        text = msgspec.json.format(msgspec.json.encode(record), indent=2)
         self._store.write(f"schedules/{name}.json", text + b"\n")
 
     def drop(self, name: str) -> None:

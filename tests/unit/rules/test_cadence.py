@@ -11,8 +11,10 @@ NOW = 1_790_000_000
 
 @pytest.mark.parametrize(
     ("wanted", "ceiling", "expected"),
-    [(60, 300, 60), (5, 300, 5), (4, 300, 5), (0, 300, 5), (300, 300, 300), (301, 300, 300), (10**30, 300, 300)]
-    + [(60, 5, 5), (60, 4, 5), (60, 0, 5), (60, -1, 5), (3, 2, 5), (900, 3600, 900)],
+    [
+        *((60, 300, 60), (5, 300, 5), (4, 300, 5), (0, 300, 5), (300, 300, 300), (301, 300, 300), (10**30, 300, 300)),
+        *((60, 5, 5), (60, 4, 5), (60, 0, 5), (60, -1, 5), (3, 2, 5), (900, 3600, 900)),
+    ],
 )
 def test_a_nudge_is_clamped(wanted: int, ceiling: int, expected: int) -> None:
     """Within 5 s and the ceiling; a ceiling below 5 collapses to 5. Source: spec/edge-cases.md items 123, 152, 153."""
@@ -27,8 +29,10 @@ def test_the_follow_up_of_a_shell_move_is_never_stretched(ceiling: int) -> None:
 
 @pytest.mark.parametrize(
     ("interval", "expected"),
-    [(60, 60), (1, 1), (0, 1), (-5, 1), (0.2, 1), (0.99, 1), (1.5, 1), (2.9, 2), (-0.5, 1)]
-    + [(float("nan"), 1), (float("-inf"), 1), (float("inf"), 2**31), (1e300, 2**31)],
+    [
+        *((60, 60), (1, 1), (0, 1), (-5, 1), (0.2, 1), (0.99, 1), (1.5, 1), (2.9, 2), (-0.5, 1)),
+        *((float("nan"), 1), (float("-inf"), 1), (float("inf"), 2**31), (1e300, 2**31)),
+    ],
 )
 def test_an_interval_is_whole_and_at_least_a_second(interval: float, expected: int) -> None:
     """Zero, negative, fractional or no number at all: never a busy loop. Source: spec/edge-cases.md items 145, 265."""

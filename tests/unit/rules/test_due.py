@@ -44,7 +44,7 @@ def test_a_one_shot_wakes_once() -> None:
     [(0, 0, 0), (1, 0, 59), (59, 0, 1), (60, 1, 0), (61, 1, 59), (3600, 60, 0), (-1, -1, 1), (-60, -1, 0)],
 )
 def test_a_recurring_schedule(since: int, period: int, next_due_in_s: int) -> None:
-    """The period counts from the anchor; on the boundary 0 seconds remain. Source: spec/edge-cases.md items 214, 218."""
+    """Periods count from the anchor; on the boundary 0 seconds remain. Source: spec/edge-cases.md items 214, 218."""
     schedule = Schedule(every_s=60, anchor=NOW - since, note="n")
     detail = {"kind": "recurring", "every_s": 60, "next_due_in_s": next_due_in_s, "note": "n"}
     assert probe(schedule, NOW) == ({"period": period}, detail)
@@ -114,7 +114,7 @@ def test_the_next_moment(schedules: list[Schedule | Fault], expected: int | None
 
 @given(SCHEDULES, st.integers(0, 2**40))
 def test_probing_never_fails(schedule: Schedule | Fault, now: int) -> None:
-    """Whatever a person wrote, there is a signal and a detail without negative seconds. Source: spec/edge-cases.md item 219."""
+    """Whatever was written has a signal, and no seconds below 0. Source: spec/edge-cases.md item 219."""
     signal, detail = probe(schedule, now)
     assert signal in ("pending", "due", "invalid", "unparseable") or set(signal) == {"period"}
     assert detail.get("due_in_s", 0) >= 0

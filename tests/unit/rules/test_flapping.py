@@ -1,5 +1,7 @@
 """Which snapshots are restless."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,7 +40,7 @@ def streaks(signals: str) -> list[int]:
 
 def warnings(ledgers: list[FlapLedger], threshold: int = 5) -> list[list[tuple[str, int]]]:
     """What each beat after the first warns of."""
-    return [crossing(before, after, threshold) for before, after in zip(ledgers, ledgers[1:], strict=False)]
+    return [crossing(before, after, threshold) for before, after in pairwise(ledgers)]
 
 
 @pytest.mark.parametrize(

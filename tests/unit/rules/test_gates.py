@@ -33,7 +33,7 @@ def test_an_unchanged_world_is_skipped() -> None:
 
 @pytest.mark.parametrize("last", [None, "elsewhere", ""])
 def test_a_changed_world_is_decided(last: str | None) -> None:
-    """Another world, or none before, goes through without a word. Source: spec/beat.md §6.1; spec/edge-cases.md item 28."""
+    """Another world, or none before, goes through. Source: spec/edge-cases.md item 28; spec/beat.md §6.1."""
     assert ask(Memory(last_hash=last)) == Verdict(idle=False, notes=())
 
 
@@ -156,7 +156,7 @@ def test_an_unarmed_failure_does_not_force() -> None:
     ],
 )
 def test_the_hourly_cap(ages: list[int], cap: int, retry: int | None) -> None:
-    """At the cap it idles until the oldest attempt leaves the hour; 0 is no cap. Source: spec/edge-cases.md items 42, 44."""
+    """At the cap it idles until the oldest attempt is an hour old. Source: spec/edge-cases.md items 42, 44."""
     verdict = ask(Memory(attempts=AttemptLedger([NOW - age for age in ages])), Limits(decides_per_hour=cap))
     expected = () if retry is None else (Note("tick_capped", {"retry_in_s": retry}),)
     assert verdict == Verdict(idle=retry is not None, notes=expected)
@@ -200,7 +200,7 @@ def test_a_corrupt_ledger_starts_anew_loudly() -> None:
 
 
 def test_an_unreadable_ledger_closes() -> None:
-    """It may hold anything: closed, with a warning, unless there is no cap. Source: spec/edge-cases.md item 43; design §5."""
+    """It may hold anything: closed, unless there is no cap. Source: spec/edge-cases.md item 43; design §5."""
     assert (ask(Memory(attempts=HIDDEN)).idle, names(ask(Memory(attempts=HIDDEN)))) == (True, ["guard_degraded"])
     assert ask(Memory(attempts=HIDDEN), Limits(decides_per_hour=0)) == Verdict(idle=False, notes=())
 
@@ -227,7 +227,7 @@ LIMITS = st.builds(
 
 @given(MEMORIES, LIMITS, st.integers(0, 2**40), st.booleans())
 def test_the_gates_never_raise_and_fail_closed(memory: Memory, limits: Limits, now: int, forced: bool) -> None:
-    """Whatever was left behind, there is a verdict; what cannot be read opens nothing. Source: spec/beat.md §0; design §5."""
+    """There is always a verdict, and what cannot be read opens nothing. Source: spec/beat.md §0; design §5."""
     verdict = ask(memory, limits, now, forced=forced)
     unreadable_ledger = memory.attempts == HIDDEN and limits.decides_per_hour > 0
     if isinstance(memory.last_hash, Fault) or isinstance(memory.backoff, Fault) or unreadable_ledger:

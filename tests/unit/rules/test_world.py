@@ -207,7 +207,7 @@ def test_the_policy_hash_knows_no_reading() -> None:
 
 
 def test_a_sensor_script_is_not_hashed() -> None:
-    """Another script alone does not wake; what it declares is carried. Source: spec/edge-cases.md item 12; design §7."""
+    """A script alone does not wake; what it declares is carried. Source: spec/edge-cases.md item 12; design §7."""
     trusted, untrusted = (assemble({}, [("sensor-x", b"1", trust)]) for trust in ("trusted", "untrusted"))
     assert trusted.hash == untrusted.hash
     assert trusted.items["snap:sensor-x"].trust == trusted.readings["sensor-x"].trust == "trusted"

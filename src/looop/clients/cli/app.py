@@ -4,7 +4,6 @@
 parser, which costs more than the answer.
 """
 
-import os
 import signal
 import sys
 
@@ -70,9 +69,5 @@ def _fail(message: str, code: int, error: Exception | None = None) -> int:
 
 
 def _lost_output(error: OSError) -> int:
-    """Nobody reads on, or nothing can be written: what is left over must not be tried again at exit."""
-    quiet = isinstance(error, BrokenPipeError)
-    code = 1 if quiet else _fail(f"cannot go on: {error.strerror or error}", 1, error)
-    sink = os.open(os.devnull, os.O_WRONLY)  # noqa: TID251 - the null device keeps nothing
-    os.dup2(sink, sys.__stdout__.fileno() if sys.__stdout__ else sink)
-    return code
+    """Nobody reads on, which needs no word; or what is read or written fails us, which does."""
+    return 1 if isinstance(error, BrokenPipeError) else _fail(f"cannot go on: {error.strerror or error}", 1, error)

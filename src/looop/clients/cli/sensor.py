@@ -72,7 +72,7 @@ def _template_command(template: Template) -> click.Command:
         given = {key.replace("_", "-"): value for key, value in options.items() if value is not None}
         chosen = name or template.kind
         say(clean(open_local().add_sensor(template.kind, chosen, given, journal)))
-        talk(f"try it: looop sensor run {chosen}")
+        talk(f"try it: `looop sensor run {chosen}`")
 
     params: list[click.Parameter] = [click.Argument(["name"], required=False)]
     for option in template.options:

@@ -146,7 +146,7 @@ def change_lines(changes: list[Change] | None) -> list[str]:
 def report_lines(report: BeatReport, *, dry_run: bool) -> list[str]:
     """What a beat did, or would do, for people."""
     if report.ending == "idle":
-        return [f"idle: {_IDLE.get(report.reason, report.reason)}"]
+        return [f"idle: {_IDLE.get(report.reason) or clean(report.reason)}"]
     if report.ending in ("blocked", "stopped"):
         return [f"{report.ending}: {clean(report.reason)}".rstrip(": ")]
     lines = ["changed:", *change_lines(report.changes)]
@@ -154,7 +154,7 @@ def report_lines(report: BeatReport, *, dry_run: bool) -> list[str]:
     if report.prompt_bytes:
         lines.append(f"prompt: {report.prompt_bytes} bytes (about {report.prompt_bytes // 4} tokens)")
     if dry_run and not report.action:
-        lines.append(f"would ask: {report.source}")
+        lines.append(f"would ask: {clean(report.source)}")
     elif dry_run:
         lines.append(f"would do: {clean(report.summary)}")
     elif report.ending == "failed":
@@ -162,7 +162,8 @@ def report_lines(report: BeatReport, *, dry_run: bool) -> list[str]:
     else:
         lines.append(f"did: {clean(report.journal)}")
     because = f"{report.source}" + (f", {report.why}" if report.why else "")
-    return [*lines, f"because: {clean(because)}", *([f"replay: runs/{report.run_id}"] if report.run_id else [])]
+    replay = [f"replay: runs/{clean(report.run_id)}"] if report.run_id else []
+    return [*lines, f"because: {clean(because)}", *replay]
 
 
 _IDLE = {

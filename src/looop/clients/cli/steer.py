@@ -159,5 +159,5 @@ def run(command: tuple[str, ...], reason: str | None, journal: str) -> None:
     """
     cmd: Any = command[0] if len(command) == 1 else shlex.join(command)
     if not cmd.strip():
-        raise click.UsageError("give a command: looop run 'make test'")
+        raise click.UsageError("give a command: `looop run 'make test'`")
     steer(RunShell(cmd=cmd, reason=reason), journal)

@@ -1,0 +1,249 @@
+"""Every move through a real beat: its effect, its refusals, its journal line, and what it counts for."""
+
+import json
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.disk import FailingDisk
+from tests.fakes.house import Home
+
+
+@pytest.fixture
+def home(root: Path) -> Home:
+    made = Home(root)
+    made.write("PLAYBOOK.md", "first\n")
+    return made
+
+
+def decide(home: Home, **move: Any) -> Any:
+    """One forced beat whose runner hands over this move, past any wait."""
+    home.decides(move)
+    home.furnish(backoff_cap=0)
+    return home.run_beat(forced=True)
+
+
+def acted(home: Home) -> dict[str, int]:
+    return home.record(".goal-activity.json") or {}
+
+
+def versions(home: Home) -> list[str]:
+    """The kept bodies of the PLAYBOOK, in the order of their names."""
+    playbook = home.house.playbook
+    return [playbook.version(name).decode() for name in playbook.versions()]
+
+
+def test_a_noop_only_says_so(home: Home) -> None:
+    """Nothing changes but the journal, whose line is the reason or what the decision brings.
+
+    Source: spec/beat.md §10.
+    """
+    before = {key: value for key, value in home.tree().items() if not key.startswith(("runs", ".", "snap"))}
+    assert not decide(home, action="noop", reason="waiting").acted
+    decide(home, action="noop", journal="  my own words ")
+    assert home.journal() == ["noop · waiting", "my own words"]
+    after = {key: value for key, value in home.tree().items() if not key.startswith(("runs", ".", "snap"))}
+    assert set(after) - set(before) == {"journal.md", "cost.jsonl", "tick.log"}
+
+
+def test_write_goal_creates_and_replaces(home: Home) -> None:
+    """The body ends in exactly one newline if it had none; the goal is stamped and journaled.
+
+    Source: spec/edge-cases.md item 113, spec/beat.md §10.
+    """
+    report = decide(home, action="write_goal", id="g", body="one")
+    assert (report.acted, report.action, report.journal) == (True, "goal", "write-goal g")
+    assert (home.root / "goals/g.md").read_bytes() == b"one\n"
+    decide(home, action="write_goal", id="g", body="two\n\n")
+    assert (home.root / "goals/g.md").read_bytes() == b"two\n\n"
+    decide(home, action="write_goal", id="ärger-目標", body="")
+    assert (home.root / "goals/ärger-目標.md").read_bytes() == b"\n"
+    assert set(acted(home)) == {"g", "ärger-目標"}
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "a\\b", "a b", "a\nb", "a\x00b", "x" * 65, "a\u202eb"])
+@pytest.mark.parametrize(
+    "move",
+    [
+        {"action": "write_goal", "body": "x"},
+        {"action": "archive_goal"},
+        {"action": "write_sensor", "script": "#!/bin/sh\n"},
+        {"action": "write_schedule", "in_s": 5},
+        {"action": "drop_schedule"},
+        {"action": "start_worker", "prompt": "x"},
+        {"action": "kill_worker"},
+    ],
+    ids=lambda move: move["action"],
+)
+def test_names_that_are_no_ids_are_refused(home: Home, move: dict[str, Any], name: str) -> None:
+    """Traversal, dot files, separators, whitespace, control characters and long names write nothing.
+
+    Source: spec/edge-cases.md item 112, design §3 row 9.
+    """
+    key = "name" if move["action"].endswith(("sensor", "schedule")) else "id"
+    report = decide(home, **move, **{key: name})
+    assert report.ending == "failed" and "expected 1-64 letters" in report.reason
+    assert home.journal() == [] and acted(home) == {}
+    assert not any((home.root / folder).exists() for folder in ("goals", "sensors", "schedules"))
+
+
+def test_archive_goal_never_overwrites(home: Home) -> None:
+    """The archive takes the name, then -1, -2; a missing goal fails and counts for nothing.
+
+    Source: spec/edge-cases.md items 114, 115.
+    """
+    for body in ("one", "two", "three"):
+        home.write("goals/g.md", body)
+        assert decide(home, action="archive_goal", id="g").ending == "decided"
+    archive = home.root / "goals/archive"
+    assert [(archive / f"{name}.md").read_text() for name in ("g", "g-1", "g-2")] == ["one", "two", "three"]
+    assert set(acted(home)) == {"g"}
+    report = decide(home, action="archive_goal", id="nope")
+    assert report.ending == "failed" and "no goal 'nope'" in report.reason
+    assert set(acted(home)) == {"g"} and home.journal() == ["archive-goal g"] * 3
+
+
+def test_a_sensor_is_executable_before_it_is_visible(root: Path) -> None:
+    """The file is chmodded under its temporary name, also when it replaces one that is not executable.
+
+    Source: spec/edge-cases.md item 116.
+    """
+    home = Home(root, disk=FailingDisk("nothing", 0))
+    home.write("sensors/s.sh", "old", 0o600)
+    decide(home, action="write_sensor", name="s", script="#!/bin/sh\necho 4")
+    calls = home.disk.calls
+    assert calls.index("chmod") < calls.index("rename", calls.index("chmod"))
+    file = home.root / "sensors/s.sh"
+    assert file.read_text() == "#!/bin/sh\necho 4\n" and stat.S_IMODE(file.stat().st_mode) == 0o755
+    assert home.run_beat().ending == "decided" and home.snapshot("sensor-s") == 4
+
+
+def test_a_sensor_without_its_first_line_is_refused(home: Home) -> None:
+    """A script that could never run is not written, and the text says what is missing.
+
+    Source: spec/edge-cases.md items 57, 110.
+    """
+    report = decide(home, action="write_sensor", name="s", script="echo 1")
+    assert report.ending == "failed" and "#!" in report.reason
+    assert not (home.root / "sensors").exists()
+
+
+def test_the_playbook_keeps_its_past(home: Home) -> None:
+    """The old body is kept, same-second versions stay in order, the oldest go; no file before means none kept.
+
+    Source: spec/edge-cases.md item 117, spec/beat.md §10.1.
+    """
+    for number in range(3):
+        decide(home, action="write_playbook", body=f"body {number}")
+    assert versions(home) == ["first\n", "body 0\n", "body 1\n"]
+    stamp, *later = home.house.playbook.versions()
+    assert re.fullmatch(r"\d{8}-\d{6}", stamp) and later == [f"{stamp}-0001", f"{stamp}-0002"]
+    home.furnish(playbook_keep=2)
+    home.decides({"action": "write_playbook", "body": "last"})
+    home.later(1, forced=True)
+    assert versions(home) == ["body 1\n", "body 2\n"]
+    (home.root / "PLAYBOOK.md").unlink()
+    home.later(1, forced=True)
+    assert len(versions(home)) == 2
+
+
+def test_schedules_are_written_and_dropped(home: Home) -> None:
+    """Exactly one trigger, within bounds; dropping what is not there is fine.
+
+    Source: spec/beat.md §10, spec/edge-cases.md items 213, 217.
+    """
+    now = home.clock.now()
+    assert decide(home, action="write_schedule", name="once", in_s=90, note="n").ending == "decided"
+    decide(home, action="write_schedule", name="often", every_s=60)
+    decide(home, action="write_schedule", name="never", in_s=10**40)
+    assert home.record("schedules/once.json") == {"v": 1, "at": now + 90, "note": "n"}
+    assert home.record("schedules/often.json") == {"v": 1, "every_s": 60, "anchor": now}
+    assert home.record("schedules/never.json")["at"] > now + 10**10
+    for wrong in ({"in_s": 0}, {"in_s": -1}, {"every_s": 59}, {"in_s": 1, "every_s": 60}, {}, {"in_s": True}):
+        assert decide(home, action="write_schedule", name="bad", **wrong).ending == "failed", wrong
+    assert home.record("schedules/bad.json") is None
+    for _ in range(2):
+        assert decide(home, action="drop_schedule", name="once").ending == "decided"
+    assert home.record("schedules/once.json") is None
+    assert home.journal()[:2] == [
+        "write-schedule once (one-shot, due in 90s)",
+        "write-schedule often (recurring, every 60s)",
+    ]
+
+
+def test_only_moves_on_a_goal_count_for_it(home: Home) -> None:
+    """noop, run_shell, sensors, the PLAYBOOK and schedules stamp no goal.
+
+    Source: spec/edge-cases.md item 124.
+    """
+    for move in (
+        {"action": "noop"},
+        {"action": "run_shell", "cmd": "true"},
+        {"action": "write_sensor", "name": "g", "script": "#!/bin/sh\necho 1"},
+        {"action": "write_playbook", "body": "x"},
+        {"action": "write_schedule", "name": "g", "in_s": 9},
+        {"action": "drop_schedule", "name": "g"},
+    ):
+        assert decide(home, **move).ending == "decided"
+    assert acted(home) == {}
+
+
+def test_workers_are_refused_until_there_are_any(home: Home) -> None:
+    """The refusal is a failed move whose text a model can act on, and its goal is not stamped.
+
+    Source: spec/edge-cases.md items 110, 167.
+    """
+    for move in ({"action": "start_worker", "id": "g", "prompt": "x"}, {"action": "kill_worker", "id": "g"}):
+        report = decide(home, **move)
+        assert report.ending == "failed" and "no workers" in report.reason
+    assert acted(home) == {}
+
+
+def test_the_journal_has_one_stamped_line_per_move(home: Home) -> None:
+    """Line ends become blanks and looop stamps local time; a decision's text cannot forge a second line.
+
+    Source: spec/edge-cases.md items 87, 119.
+    """
+    home.clock._offset_s = 3600
+    decide(home, action="noop", journal="one\n- 2020-01-01 00:00 two\r\nthree")
+    line = (home.root / "journal.md").read_text()
+    assert re.fullmatch(r"- \d{4}-\d\d-\d\d \d\d:\d\d one - 2020-01-01 00:00 two  three\n", line)
+    assert int(line[13:15]) == (home.clock.now() // 3600 + 1) % 24
+
+
+def test_a_failed_move_leaves_no_trace_but_the_failure(home: Home) -> None:
+    """No journal line, no stamp, the world open, the reason in LAST FAILURE.
+
+    Source: spec/beat.md §10, §13.
+    """
+    home.decides({"action": "archive_goal", "id": "nope"})
+    assert home.run_beat().ending == "failed"
+    assert not (home.root / "journal.md").exists() and not (home.root / ".last-tick-hash").exists()
+    assert "no goal 'nope'" in home.record(".last-failure.json")["error"]
+    assert home.outcome()["error"] == home.record(".last-failure.json")["error"]
+    assert home.outcome()["action"] == "archive"
+
+
+def test_a_goal_that_could_not_be_judged_is_not_written(home: Home) -> None:
+    """Broken front matter is refused with its reason, and the old goal stays.
+
+    Source: design §4.
+    """
+    home.write("goals/g.md", "old\n")
+    report = decide(home, action="write_goal", id="g", body="---\ndone: sensor.x >\n---\n")
+    assert report.ending == "failed" and "goal g not written" in report.reason
+    assert (home.root / "goals/g.md").read_text() == "old\n"
+
+
+def test_a_stamp_that_cannot_be_kept_is_a_warning(home: Home) -> None:
+    """Goal activity is lossy: the move stands.
+
+    Source: spec/edge-cases.md item 125.
+    """
+    (home.root / ".goal-activity.json").mkdir()
+    assert decide(home, action="write_goal", id="g", body="x").ending == "decided"
+    assert "goal activity: cannot write" in home.said
+    assert json.loads((home.bundles()[-1] / "outcome.json").read_text())["ending"] == "decided"

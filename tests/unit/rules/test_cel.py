@@ -1,0 +1,199 @@
+"""What a condition may say, and what becomes of one that cannot be answered."""
+
+from time import monotonic
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from looop.model.errors import Invalid
+from looop.rules.cel import MAX_CHARS, VARIABLES, bindable, check, holds
+
+NOBODY = {"id": "g", "alive": False, "state": None, "health": "none", "exit_code": None, "verify": None}
+EMPTY: dict[str, Any] = {
+    "sensor": {},
+    "goal": {"id": "g", "last_acted_s": None},
+    "worker": NOBODY,
+    "workers": [],
+    "asks": [],
+    "schedules": {},
+    "now": 100,
+}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def ask(expression: str, signal: Any = None, **scope: Any) -> bool | str:
+    """What `expression` says where sensor x has this signal."""
+    reading = {"signal": bindable(signal), "detail": None}
+    return holds(expression, EMPTY | {"sensor": {"x": reading, "a-b": reading}} | scope)
+
+
+def refusal(expression: str) -> str:
+    """What the author of an expression that is no condition is told."""
+    with pytest.raises(Invalid) as caught:
+        check(expression)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("expression", "signal", "expected"),
+    [
+        ("true", None, True),
+        ("false", None, False),
+        ("sensor.x.signal.failed == 0", {"failed": 0}, True),
+        ("sensor.x.signal.failed > 0 && !worker.alive", {"failed": 2}, True),
+        ('sensor["a-b"].signal == "up"', "up", True),
+        ("sensor.x.signal == 1", 1.0, True),
+        ("sensor.x.signal == null", None, True),
+        ("sensor.x.signal", True, True),
+        ("has(sensor.gone)", None, False),
+        ("has(sensor.gone) && sensor.gone.signal > 0", None, False),
+        ("sensor.x.signal.exists(row, row.state == 'red')", [{"state": "green"}, {"state": "red"}], True),
+        ("sensor.x.signal.all(row, row > 0)", [1, 0], False),
+        ("size(sensor.x.signal) == 2 && 'a' in sensor.x.signal", {"a": 1, "b": 2}, True),
+        ("sensor.x.signal.startsWith('v1.') || sensor.x.signal.matches('^v2')", "v2.0", True),
+        ("now - 40 == 60", None, True),
+    ],
+)
+def test_conditions(expression: str, signal: Any, expected: bool) -> None:
+    """Comparisons, membership, presence and bounded loops work over readings. Source: design §4."""
+    assert ask(expression, signal) is expected
+
+
+def test_every_documented_variable_is_known() -> None:
+    """The seven variables are there, others are not. Source: design §4."""
+    assert VARIABLES == ("sensor", "goal", "worker", "workers", "asks", "schedules", "now")
+    assert ask(" && ".join(f"type({name}) == type({name})" for name in VARIABLES)) is True
+    assert "undeclared reference to 'sensors" in refusal("sensors.x.signal == 1")
+
+
+@pytest.mark.parametrize(
+    ("expression", "part"),
+    [
+        ("sensor.", "1:"),
+        ("sensor.x ==", "1:"),
+        ("sensor.x.signal = 1", "1:"),
+        ("nope == 1", "undeclared reference to 'nope'"),
+        ("now == 'text'", "no matching overload"),
+        ("true || 1", "no matching overload"),
+        ("frobnicate(now)", "undeclared reference"),
+        ("now > 9999999999999999999999", "invalid int"),
+        ("", "empty"),
+        (" \n", "empty"),
+        ("now", "not true or false but int"),
+        ("1 + 1", "not true or false but int"),
+        ("'yes'", "not true or false but string"),
+        ("[true]", "not true or false but list"),
+        ("(" * 100 + "true" + ")" * 100, "recursion"),
+        ("true && " * 300 + "true", "at most 2000"),
+    ],
+)
+def test_what_is_no_condition_is_refused_when_written(expression: str, part: str) -> None:
+    """Syntax, unknown names, types, length and nesting are checked before anything runs. Source: design §4."""
+    assert part in refusal(expression)
+    assert part in ask(expression)
+
+
+def test_the_length_bound_is_exact() -> None:
+    """As many characters as allowed are allowed. Source: design §4."""
+    check("true" + " " * (MAX_CHARS - 4))
+    assert str(MAX_CHARS + 1) in refusal("true" + " " * (MAX_CHARS - 3))
+
+
+@pytest.mark.parametrize(
+    ("expression", "signal", "part"),
+    [
+        ("1 / (now - 100) == 1", None, "divide by zero"),
+        ("1 / 0 == 1", None, "divide by zero"),
+        ("sensor.gone.signal == 1", None, '"gone"'),
+        ("sensor.x.signal.gone == 1", {}, '"gone"'),
+        ("sensor.x.signal > 1", "text", "overload"),
+        ("sensor.x.signal > 1", None, "overload"),
+        ("sensor.x.signal[5] == 1", [1], "5"),
+        ("9223372036854775807 + now > 0", None, "overflow"),
+        ("int(sensor.x.signal) == 1", "one", "convert"),
+        ("goal.last_acted_s > 60", None, "overload"),
+        ("sensor.x.signal", "text", "not true or false but string"),
+        ("sensor.x.signal", 1, "not true or false but int"),
+        ("sensor.x.signal", None, "not true or false but null"),
+    ],
+)
+def test_trouble_at_run_time_is_a_sentence(expression: str, signal: Any, part: str) -> None:
+    """An error or an answer that is no boolean says what it is, in one line. Source: design §4."""
+    answer = ask(expression, signal)
+    assert isinstance(answer, str)
+    assert part in answer
+    assert "\n" not in answer
+
+
+def test_an_error_that_does_not_matter_does_not_matter() -> None:
+    """CEL's `||` and `&&` forgive an error when the other side decides. Source: design §4."""
+    assert ask("sensor.gone.signal == 1 || true") is True
+    assert ask("sensor.gone.signal == 1 && false") is False
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "sensor.x.signal.all(a, sensor.x.signal.all(b, a + b >= 0))",
+        "sensor.x.signal.exists(a, sensor.x.signal.exists(b, sensor.x.signal.exists(c, a + b + c < 0)))",
+    ],
+)
+def test_loops_are_bounded(expression: str) -> None:
+    """A condition that would run for hours ends at once and says why. Source: design §4."""
+    began = monotonic()
+    assert "budget" in str(ask(expression, list(range(2000))))
+    assert monotonic() - began < 2
+
+
+def test_a_pattern_cannot_run_away() -> None:
+    """A regular expression takes linear time. Source: design §4."""
+    began = monotonic()
+    assert ask("sensor.x.signal.matches('^(a+)+$')", "a" * 5000 + "!") is False
+    assert monotonic() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("signal", "expression"),
+    [
+        (2**63, "sensor.x.signal > 9.2e18"),
+        (2**63 - 1, "sensor.x.signal == 9223372036854775807"),
+        (-(2**63), "sensor.x.signal == -9223372036854775808"),
+        (-(2**63) - 1, "sensor.x.signal < -9.2e18"),
+        (10**30, "sensor.x.signal > 1"),
+        (-(10**30), "sensor.x.signal < 1"),
+        (10**400, "sensor.x.signal > 1e300"),
+        (-(10**400), "sensor.x.signal < -1e300"),
+        ({"deep": [1, {"er": 10**30}]}, "sensor.x.signal.deep[1].er > 1"),
+        ([10**30], "now == 100"),
+    ],
+)
+def test_huge_integers_can_be_compared(signal: Any, expression: str) -> None:
+    """Beyond 64 bits a number keeps its sign and spoils nothing. Source: spec/edge-cases.md item 20."""
+    assert ask(expression, signal) is True
+
+
+def test_what_fits_is_bound_unchanged() -> None:
+    """Booleans, integers, floats, text and their nesting reach the engine as they are. Source: design §4."""
+    value = {"a": [True, False, None, 1, -5, 1.5, "x", {"b": []}]}
+    assert bindable(value) == value
+    assert [type(part) for part in bindable(value)["a"]] == [type(part) for part in value["a"]]
+
+
+def test_a_condition_has_no_side_effects() -> None:
+    """Judging does not change what is judged. Source: design §4."""
+    signal = {"a": [1, 2]}
+    assert ask("sensor.x.signal.a.map(n, n + 1) == [2, 3]", signal) is True
+    assert signal == {"a": [1, 2]}
+
+
+@given(st.text(max_size=30) | st.text('sensor.x signal()[]"&|!<>=+0123456789', max_size=30), JSON)
+def test_any_expression_over_any_value_has_an_answer(expression: str, signal: Any) -> None:
+    """True, False or a sentence, whatever was written and whatever was read. Source: design §4."""
+    answer = ask(expression, signal)
+    assert isinstance(answer, bool) or answer
