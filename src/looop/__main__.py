@@ -6,6 +6,8 @@ from looop import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from looop.model.report import BeatReport
     from looop.pulse.main import Pulse
 
@@ -31,10 +33,10 @@ class Loop:
         return Loop(data_dir)
 
     def pulse(self) -> None:
-        self._open(quiet=False).run()
+        self._open(sys.stdout, only_problems=False).run()
 
     def beat(self, *, forced: bool = False, dry_run: bool = False, quiet: bool = False) -> "BeatReport":
-        pulse = self._open(quiet=quiet or dry_run)
+        pulse = self._open(None if quiet else sys.stderr, only_problems=True)
         return pulse.rehearse(forced=forced) if dry_run else pulse.once(forced=forced)
 
     def demo(self, *, keep: bool) -> None:
@@ -42,12 +44,12 @@ class Loop:
 
         tell(self, keep=keep)
 
-    def _open(self, *, quiet: bool) -> "Pulse":
+    def _open(self, out: "TextIO | None", *, only_problems: bool) -> "Pulse":
         from looop.config.terminal import log_format, may_colour
         from looop.pulse.main import open_pulse
         from looop.state.open import Voice, open_house
 
-        voice = Voice(None if quiet else sys.stdout, log_format(), may_colour(sys.stdout))
+        voice = Voice(out, log_format(), out is not None and may_colour(out), only_problems)
         return open_pulse(lambda stop: open_house(voice, stop, self._data_dir))
 
 

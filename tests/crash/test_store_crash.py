@@ -12,10 +12,10 @@ import warnings
 from contextlib import suppress
 
 import pytest
-from tests.fakes.disk import Died, DyingDisk, FailingDisk, QuickDisk, TearingDisk, WatchedDisk
 
 from looop.model.errors import Unreadable, Unwritable
 from looop.store.files import FileStore
+from tests.fakes.disk import Died, DyingDisk, FailingDisk, QuickDisk, TearingDisk, WatchedDisk
 
 BIG = b"new " * 50_000
 FOLDERS = ("box", "shelf", "shelf/inner")

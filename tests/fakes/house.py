@@ -12,8 +12,8 @@ from looop.config.paths import Paths, child_environment
 from looop.decide.decider import Decider
 from looop.model.report import BeatReport
 from looop.pulse.beat import beat
-from looop.runtime.events import Events
 from looop.runtime.command import Stop
+from looop.runtime.events import Events
 from looop.runtime.proc import Processes
 from looop.state.house import House, Setting, furnish
 from looop.state.open import NoStop

@@ -95,9 +95,10 @@ def test_no_colour_of_ours_without_a_terminal(looop: Looop) -> None:
 
     Source: spec/edge-cases.md item 237.
     """
-    assert "\x1b[" not in looop("beat", "--force").out
-    assert "\x1b[" in looop.on_terminal("beat", "--force")[1]
-    assert "\x1b[" not in looop.on_terminal("beat", "--force", env={"NO_COLOR": ""})[1]
+    knob: dict[str, str | None] = {"LOOOP_FLAP_STREAK": "nonsense"}
+    assert "\x1b[" not in looop("beat", "--force", env=knob).err
+    assert "\x1b[" in looop.on_terminal("beat", "--force", env=knob)[1]
+    assert "\x1b[" not in looop.on_terminal("beat", "--force", env={**knob, "NO_COLOR": "1"})[1]
 
 
 JSON_VERBS = [

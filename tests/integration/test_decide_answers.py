@@ -58,6 +58,15 @@ def test_the_last_object_printed_counts(home: Home, printed: str, summary: str) 
     assert not made(home)
 
 
+def test_the_end_of_a_long_output_is_looked_at(home: Home) -> None:
+    """Of an output of any length the end is kept, because the decision comes last.
+
+    Source: design §3 row 8.
+    """
+    home.runner(f"echo '{GOAL}'; head -c 300000 /dev/zero | tr '\\0' 'x'; echo; echo '{NOOP}'")
+    assert home.run_beat().action == "noop"
+
+
 def test_the_file_wins_over_the_output(home: Home) -> None:
     """What is written to .decision.json counts, whatever is printed besides.
 

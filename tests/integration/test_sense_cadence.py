@@ -43,9 +43,9 @@ def test_a_fresh_reading_is_kept_until_its_window_ends(home: Home) -> None:
     """
     home.sensor("s", header("# looop:interval=100"))
     home.run_beat()
-    home.later(98)
+    beat_at_age(home, 98)
     assert runs(home, "s") == 1
-    home.later(3)
+    beat_at_age(home, 101)
     assert runs(home, "s") == 2
 
 

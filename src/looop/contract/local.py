@@ -10,13 +10,14 @@ from looop.contract.verbs import (
     ScheduleView,
     SensorRun,
     SensorView,
+    ShellRun,
     StateView,
     Woke,
 )
-from looop.model.errors import LooopError, Missing, Refused, Unwritable
+from looop.model.errors import Invalid, LooopError, Missing, Refused, Unwritable
 from looop.model.ids import require_id
-from looop.model.moves import AnyMove, WriteSensor
-from looop.model.records import Fault
+from looop.model.moves import AnyMove, RunShell, WriteSensor
+from looop.model.records import Ask, Fault
 from looop.state.open import open_house, settle_or_say
 from looop.state.sensors import Sensor
 
@@ -50,6 +51,17 @@ class Local:
         from looop.contract.observe import wait_for
 
         return wait_for(self._house, wanted)
+
+    def asks(self) -> list[Ask]:
+        return self._house.mailbox.pending().pending
+
+    def answer(self, ask_id: str, text: str, *, force: bool = False) -> str:
+        require_id(ask_id, "ask id")
+        if not text.strip():
+            raise Invalid("the answer is empty: give it as words, or on standard input")
+        ask = self._house.mailbox.answer(ask_id, text, self._house.setting.clock.now(), force=force)
+        self._house.events.emit("answer", ask_id=ask_id, worker=ask.worker)
+        return f"answered {ask_id}"
 
     def goals(self) -> list[GoalView]:
         from looop.contract.observe import goal_statuses
@@ -145,6 +157,15 @@ class Local:
 
         perform(self._house, move, self._house.setting.clock.now(), journal=journal)
         return move.summary
+
+    def run(self, move: RunShell, journal: str = "") -> ShellRun:
+        from looop.act.perform import record
+        from looop.act.shell import run_shell
+
+        now = self._house.setting.clock.now()
+        ran = run_shell(self._house, move.cmd, move.reason or move.cmd, now, by_person=True)
+        record(self._house, journal.strip() or move.summary, now)
+        return ShellRun(summary=move.summary, output=ran.output)
 
     def add_sensor(self, kind: str, name: str, options: Mapping[str, str], journal: str = "") -> str:
         from looop.contract.templates import render

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
-from looop.model.moves import AnyMove
+from looop.model.moves import AnyMove, RunShell
 from looop.model.prompt import GoalStatus
 from looop.model.records import Ask
 from looop.model.report import BeatReport
@@ -97,6 +97,13 @@ class ScheduleView(Struct, frozen=True):
     detail: dict[str, Any]
 
 
+class ShellRun(Struct, frozen=True):
+    """A command a person had run: its summary, and the tail of what it printed."""
+
+    summary: str
+    output: str
+
+
 class Contract(Protocol):
     """The verbs."""
 
@@ -105,6 +112,12 @@ class Contract(Protocol):
 
     def wait(self, wanted: Filter) -> Woke:
         """Return once something of the wanted kind has changed, at once when an ask is pending or no pulse runs."""
+
+    def asks(self) -> list[Ask]:
+        """Every question that waits for an answer, oldest first."""
+
+    def answer(self, ask_id: str, text: str, *, force: bool = False) -> str:
+        """Answer a question and say so in one line. Raises Missing, Refused; `force` replaces an answer."""
 
     def goals(self) -> list[GoalView]:
         """Every live goal."""
@@ -136,6 +149,9 @@ class Contract(Protocol):
     def steer(self, move: AnyMove, journal: str = "") -> str:
         """Make one move as a person and return its summary. Journaled."""
 
+    def run(self, move: RunShell, journal: str = "") -> ShellRun:
+        """Run a command as a person. Journaled. Output that waits for the loop's next prompt stays in its place."""
+
     def add_sensor(self, kind: str, name: str, options: Mapping[str, str], journal: str = "") -> str:
         """Write a sensor from a template and return the summary. Raises Refused when the name is taken."""
 
@@ -147,7 +163,7 @@ class Engine(Protocol):
         """Beat until asked to stop. Raises AlreadyRunning and what a bad setting raises."""
 
     def beat(self, *, forced: bool = False, dry_run: bool = False, quiet: bool = False) -> BeatReport:
-        """One beat; with `dry_run` one that changes nothing, with `quiet` without log lines."""
+        """One beat; with `dry_run` one that changes nothing. Problems are logged on stderr unless `quiet`."""
 
     def elsewhere(self, data_dir: str) -> "Engine":
         """The same loop over another data dir, with every knob at its default."""

@@ -60,6 +60,7 @@ FACTS: dict[str, Fact] = {
     "pulse_stop": Fact("pulse.stop", "ok", "pulse stopped", row=False),
     "cadence": Fact("cadence", "info", "next look in {secs}s instead of {default}s", row=False),
     "sleep": Fact("sleep", "info", "next beat in {secs}s, or when something changes", row=False),
-    "env_invalid": Fact("env.invalid", "warn", "{var}={value!r} is not a whole number: using {default}", row=False),
+    "env_invalid": Fact("env.invalid", "warn", "{var}={value!r} is not a whole number: {instead}", row=False),
+    "answer": Fact("answer", "ok", "answered {ask_id} of {worker}"),
     "config_key": Fact("config.key", "warn", "{error}", row=False),
 }

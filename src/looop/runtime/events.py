@@ -18,10 +18,14 @@ Format = Literal["human", "json"]
 _RESERVED = {"ts", "event", "level", "msg"}
 _DIM, _RED, _YELLOW, _BRIGHT, _RESET = "\x1b[2m", "\x1b[31m", "\x1b[33m", "\x1b[97m", "\x1b[0m"
 _COLOURS: dict[Level, str] = {"info": _DIM, "step": _DIM, "ok": _BRIGHT, "warn": _YELLOW, "error": _RED}
+_PROBLEMS: tuple[Level, ...] = ("warn", "error")
 
 
 class Events:
-    """The one voice of the loop. `sink` takes a row of JSON, `out` the log lines; either may be None."""
+    """The one voice of the loop. `sink` takes a row of JSON, `out` the log lines; either may be None.
+
+    With `only_problems` the log shows warnings and errors alone; rows are kept all the same.
+    """
 
     def __init__(
         self,
@@ -30,16 +34,18 @@ class Events:
         out: TextIO | None = None,
         style: Format = "human",
         colour: bool = False,
+        only_problems: bool = False,
     ) -> None:
         self._clock, self._sink, self._out = clock, sink, out
         self._style, self._colour = style, colour
+        self._shown = _PROBLEMS if only_problems else tuple(_COLOURS)
 
     def emit(self, name: str, **fields: Any) -> None:
         """Put one fact of model/facts.py on record."""
         fact, now = FACTS[name], self._clock.now()
         if fact.row:
             self._write_row(fact.event or name, fields, now)
-        if fact.code and self._out is not None:
+        if fact.code and fact.level in self._shown and self._out is not None:
             self._write_line(fact.code, fact.level, fact.text.format(**fields), fields, now)
 
     @property

@@ -25,7 +25,7 @@ def read_record(store: Store, key: str, kind: type[T]) -> T | Fault | None:
     try:
         return msgspec.json.decode(blob.data, type=kind)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        return Fault(key=key, kind="corrupt", why=f"{key} is not a {kind.__name__} record: {error}")
+        return Fault(key=key, kind="corrupt", why=f"{key} is not what it should be ({kind.__name__}): {error}")
 
 
 def require_record(store: Store, key: str, kind: type[T]) -> T | None:

@@ -19,7 +19,7 @@ from looop.model.records import (
 )
 from looop.model.world import World
 from looop.rules.gates import Memory
-from looop.state.codec import discard, read_record, write_record
+from looop.state.codec import discard, encode_record, read_record, write_record
 from looop.store.protocol import Store
 
 LAST_HASH = ".last-tick-hash"
@@ -107,9 +107,12 @@ class Guards:
         """Replace the reflex ledger. Raises Unwritable."""
         write_record(self._store, REFLEXES, ledger)
 
-    def record_shell(self, output: ShellOutput) -> None:
-        """Keep a shell output for the next prompt. Raises Unwritable."""
-        write_record(self._store, SHELL, output)
+    def record_shell(self, output: ShellOutput, *, only_if_free: bool = False) -> None:
+        """Keep a shell output for the next prompt; `only_if_free` leaves one that waits there. Raises Unwritable."""
+        if only_if_free:
+            self._store.create(SHELL, encode_record(output))
+        else:
+            write_record(self._store, SHELL, output)
 
     def drop_shell(self, shown: ShellOutput) -> None:
         """Remove the shell output that a prompt has shown, unless a newer one took its place. Raises Unwritable."""

@@ -1,12 +1,13 @@
-"""The mailbox: questions of workers and answers of people. Reading only; asking and answering come with workers.
+"""The mailbox: questions of workers and answers of people. Asking comes with workers; answering is here.
 
-Source: spec/workers.md §9, edge cases 198, 212, 273.
+Source: spec/workers.md §9, edge cases 198-201, 212, 273.
 """
 
 from msgspec import Struct
 
+from looop.model.errors import Missing, Refused, Unreadable
 from looop.model.records import Answer, Ask, Fault
-from looop.state.codec import names_in, read_record
+from looop.state.codec import encode_record, names_in, read_record, require_record
 from looop.store.protocol import Store
 
 
@@ -35,3 +36,36 @@ class Mailbox:
                 damaged += [answer.why] if isinstance(answer, Fault) else []
                 asks += [] if isinstance(answer, Answer) else [ask]
         return Mail(pending=sorted(asks, key=lambda ask: (ask.ts, ask.id)), damaged=damaged)
+
+    def answer(self, ask_id: str, text: str, now: int, *, force: bool = False) -> Ask:
+        """Answer a question and return it; `force` replaces an answer that is there. Of two at once one wins.
+
+        An ask that vanished meanwhile takes its answer with it. Raises Missing, Refused, Unreadable, Unwritable.
+        """
+        ask = require_record(self._store, _ask_key(ask_id), Ask)
+        if ask is None:
+            raise Missing(f"no ask {ask_id!r}: `looop asks` shows those that wait")
+        record = encode_record(Answer(answer=text, ts=now))
+        if force:
+            self._store.write(_answer_key(ask_id), record)
+        elif not self._store.create(_answer_key(ask_id), record):
+            raise Refused(f"ask {ask_id} is already answered: `looop answer --force {ask_id} …` replaces the answer")
+        if self._is_gone(ask_id):
+            self._store.swap(_answer_key(ask_id), record, None)
+            raise Missing(f"ask {ask_id} was withdrawn while it was answered")
+        return ask
+
+    def _is_gone(self, ask_id: str) -> bool:
+        """Whether the ask is proven absent; one that cannot be read just now is not."""
+        try:
+            return self._store.read(_ask_key(ask_id)) is None
+        except Unreadable:
+            return False
+
+
+def _ask_key(ask_id: str) -> str:
+    return f"asks/{ask_id}.json"
+
+
+def _answer_key(ask_id: str) -> str:
+    return f"answers/{ask_id}.json"

@@ -34,6 +34,7 @@ class Voice(Struct, frozen=True):
     out: TextIO | None = None
     style: Format = "human"
     colour: bool = False
+    only_problems: bool = False
 
 
 def open_house(
@@ -44,12 +45,15 @@ def open_house(
     paths, (knobs, bad_knobs) = find_paths(environ), read_knobs(environ)
     store, clock = open_files(paths.data_dir), SystemClock()
     rows = event_rows(store, knobs)
-    events = Events(clock, lambda row: rows.append(row, durable=False), voice.out, voice.style, voice.colour)
+    events = Events(
+        clock, lambda row: rows.append(row, durable=False), voice.out, voice.style, voice.colour, voice.only_problems
+    )
     for bad in bad_knobs:
+        instead = "ignored" if bad.default is None else f"using {bad.default}"
         if voice.out:
-            events.emit("env_invalid", var=bad.var, value=bad.value, default=bad.default)
+            events.emit("env_invalid", var=bad.var, value=bad.value, instead=instead)
         else:
-            sys.stderr.write(f"looop: {bad.var}={bad.value!r} is not a whole number: using {bad.default}\n")
+            sys.stderr.write(f"looop: {bad.var}={bad.value!r} is not a whole number: {instead}\n")
     setting = Setting(
         root=paths.data_dir,
         clock=clock,
@@ -70,7 +74,7 @@ def settle(house: House) -> bool:
         for folder in FOLDERS:
             os.makedirs(os.path.join(house.setting.root, folder), exist_ok=True)
     except OSError as error:
-        raise Unwritable(f"cannot make the data dir {house.setting.root}: {error.strerror}") from None
+        raise Unwritable(f"cannot make the data dir: {error.filename}: {error.strerror}") from None
     return seed(house.store, house.setting.clock.now())
 
 

@@ -85,10 +85,9 @@ It runs, and so far it watches nothing but the date. No model is needed for what
        ---
        Anything below is for people, and for a model if there is one.
 
-3. See what it would do, then let it: `looop beat --dry-run`, `looop up`. Look in with `looop state`, stop it with
-   `looop down`.
+3. See what it would do, then let it: `looop beat --dry-run`, `looop pulse`. Look in with `looop state`; Ctrl-C ends it.
 
-4. Later, for goals that take judgement or long work: `looop init` gives the loop a model and workers.
+4. Later, for goals that take judgement: `tick_command` in `config.toml` gives the loop a model (`looop help`).
 
 5. Put this away: `looop answer setup-1 done`, `looop goal archive setup`.
 

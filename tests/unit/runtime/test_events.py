@@ -112,3 +112,12 @@ def test_both_failures_are_the_same_event():
     for name in ("tick_failed", "no_decision"):
         events.emit(name, fails=1, error="x", replay="y")
     assert {json.loads(row)["event"] for row in rows} == {"tick_failed"}
+
+
+def test_a_log_can_be_kept_to_problems():
+    """With only_problems the log shows warnings and errors; every row is kept all the same."""
+    events, rows, out = made(only_problems=True)
+    events.emit("decided", kind="x", journal="x", secs=0)
+    events.emit("tick_capped", retry_in_s=1)
+    assert len(rows) == 2
+    assert out.getvalue().count("\n") == 1

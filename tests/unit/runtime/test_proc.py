@@ -178,7 +178,7 @@ def test_chattering_grandchild(tmp_path: Path) -> None:
         until(lambda: gone(pid_in(tmp_path / "child")), what="the exit")
         time.sleep(0.002)
 
-    script = f"echo $$ > {tmp_path}/child; yes & echo $! > {tmp_path}/pid; echo on; exit 0"
+    script = f"echo $$ > {tmp_path}/child; echo on; yes & echo $! > {tmp_path}/pid; exit 0"
     ended = Processes().run(sh(script, deadline_s=20), on_output=slow_reader)
     until(lambda: gone(pid_in(tmp_path / "pid")), what="yes to die of SIGPIPE")
     assert (ended.code, ended.timed_out) == (0, False)

@@ -10,12 +10,12 @@ import time
 from contextlib import nullcontext
 
 import pytest
-from tests.fakes.disk import FailingDisk, TearingDisk, WatchedDisk
 
 from looop.model.errors import Unreadable, Unwritable
 from looop.store import fsio
 from looop.store.files import FileStore
 from looop.store.fsio import Disk, temp_name
+from tests.fakes.disk import FailingDisk, TearingDisk, WatchedDisk
 
 
 @pytest.fixture

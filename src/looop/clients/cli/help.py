@@ -13,15 +13,6 @@ from looop.contract.surroundings import places
 _PROGRAM = "looop"
 
 
-def short_list(ctx: click.Context) -> list[str]:
-    """The verbs, a line each."""
-    lines = ["looop: an autonomous control loop. `looop help` is the manual.", ""]
-    for name in VERBS:
-        command = looop.get_command(ctx, name)
-        lines.append(f"  {name:<11} {command.get_short_help_str(90) if command else ''}")
-    return lines
-
-
 def _topics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     return [name for name in VERBS if name.startswith(incomplete)]
 
@@ -57,6 +48,14 @@ def completion(shell: str) -> None:
     if kind is None:
         raise click.ClickException(f"no completion for {shell}")
     say(kind(looop, {}, _PROGRAM, "_LOOOP_COMPLETE").source().rstrip("\n"))
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def config(ctx: click.Context, shell: str) -> None:
+    """The old name of `completion`."""
+    ctx.invoke(completion, shell=shell)
 
 
 def _manual() -> list[str]:

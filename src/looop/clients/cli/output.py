@@ -83,14 +83,14 @@ def show_state(view: StateView, changed: list[str] | None = None, *, as_json: bo
 
 
 def show_beat(engine: Engine, *, forced: bool, dry_run: bool, as_json: bool) -> int:
-    """Run one beat, print its report, and return the exit code: 1 when it failed or could not be."""
+    """Run one beat, print its report, and return the exit code: 1 when it failed or could not be, 130 when stopped."""
     with patience("sensing and deciding"):
-        report = engine.beat(forced=forced, dry_run=dry_run, quiet=as_json)
+        report = engine.beat(forced=forced, dry_run=dry_run)
     if as_json:
         print_json(report)
     else:
         say(*report_lines(report, dry_run=dry_run))
-    return 1 if report.ending in ("failed", "blocked") else 0
+    return {"failed": 1, "blocked": 1, "stopped": 130}.get(report.ending, 0)
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from looop.contract.verbs import Engine
 VERBS = {
     "state": "read",
     "wait": "read",
+    "asks": "mail",
+    "answer": "mail",
     "journal": "read",
     "events": "read",
     "schema": "read",
@@ -26,6 +28,7 @@ VERBS = {
     "help": "help",
     "version": "help",
     "completion": "help",
+    "config": "help",
 }
 
 
@@ -54,9 +57,7 @@ class Rooms(Verbs):
 def looop(ctx: click.Context) -> None:
     """An autonomous control loop for a person's work."""
     if ctx.invoked_subcommand is None:
-        from looop.clients.cli.help import short_list
-
-        say(*short_list(ctx))
+        say(*_short_list(ctx))
 
 
 def parse(words: list[str], engine: Engine) -> int:
@@ -72,6 +73,15 @@ def parse(words: list[str], engine: Engine) -> int:
         talk(error.format_message())
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _short_list(ctx: click.Context) -> list[str]:
+    """The verbs, a line each."""
+    lines = ["looop: an autonomous control loop. `looop help` is the manual.", ""]
+    for name in VERBS:
+        command = looop.get_command(ctx, name)
+        lines.append(f"  {name:<11} {command.get_short_help_str(90) if command else ''}")
+    return lines
 
 
 def _usage(error: click.UsageError) -> str:

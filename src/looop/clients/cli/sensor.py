@@ -1,5 +1,7 @@
 """Verbs around sensors: write, add from a template, list, run."""
 
+import os
+
 import click
 
 from looop.clients.cli.output import give, patience, print_json, say, steer, talk
@@ -70,6 +72,8 @@ def _template_command(template: Template) -> click.Command:
 
     def write(name: str | None, journal: str, **options: str | None) -> None:
         given = {key.replace("_", "-"): value for key, value in options.items() if value is not None}
+        if given.get("path", "~").startswith("~") is False:
+            given["path"] = os.path.abspath(given["path"])
         chosen = name or template.kind
         say(clean(open_local().add_sensor(template.kind, chosen, given, journal)))
         talk(f"try it: `looop sensor run {chosen}`")

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from looop.clients.cli.output import give, print_json, say, steer, talk
+from looop.clients.cli.output import give, patience, print_json, say, steer, talk
 from looop.clients.cli.show import clean, goal_line, schedule_line, visible
 from looop.clients.cli.words import Duration, Verbs, body_of, complete, journal_option, json_option
 from looop.contract.local import open_local
@@ -155,9 +155,13 @@ def schedule_list(as_json: bool) -> None:
 def run(command: tuple[str, ...], reason: str | None, journal: str) -> None:
     """Run one shell command in the data dir, as the loop would: screened, bounded, journaled.
 
-    One word is shell text as it stands; several are quoted each.
+    One word is shell text as it stands; several are quoted each. The end of what it printed goes to stderr.
     """
     cmd: Any = command[0] if len(command) == 1 else shlex.join(command)
     if not cmd.strip():
         raise click.UsageError("give a command: `looop run 'make test'`")
-    steer(RunShell(cmd=cmd, reason=reason), journal)
+    with patience("running"):
+        ran = open_local().run(RunShell(cmd=cmd, reason=reason), journal)
+    say(clean(ran.summary))
+    if ran.output.strip():
+        talk(f"it printed: {ran.output.strip()}")
