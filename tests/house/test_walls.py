@@ -104,6 +104,7 @@ def test_the_linter_bites(tmp_path, what):
 OPENERS = {
     "store/fsio.py",  # the system calls of the store
     "decide/bundle.py",  # a named writer: the run bundle
+    "contract/scratch.py",  # the demo's scratch folder, which is nobody's data dir
     "runtime/lock.py",  # the lock file and the pid note beside it
 }
 

@@ -98,7 +98,7 @@ def test_no_colour_of_ours_without_a_terminal(looop: Looop) -> None:
     knob: dict[str, str | None] = {"LOOOP_FLAP_STREAK": "nonsense"}
     assert "\x1b[" not in looop("beat", "--force", env=knob).err
     assert "\x1b[" in looop.on_terminal("beat", "--force", env=knob)[1]
-    assert "\x1b[" not in looop.on_terminal("beat", "--force", env={**knob, "NO_COLOR": "1"})[1]
+    assert "\x1b[" not in looop.on_terminal("beat", "--force", env={**knob, "NO_COLOR": ""})[1]
 
 
 JSON_VERBS = [

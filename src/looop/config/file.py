@@ -151,4 +151,8 @@ def _commands(raw: dict[str, Any], path: str, warnings: list[str]) -> tuple[str 
         raise Corrupt(f"{path}: runner = {chosen!r}: expected {NO_RUNNER!r} or one of {', '.join(sorted(runners))}")
     tick = table.get("tick_command") or table.get("tick")
     worker = table.get("worker_command") or table.get("interactive")
+    if chosen and not tick:
+        hints = "".join(f"; {warning}" for warning in warnings)
+        wanted = f"give it one, or set runner = {NO_RUNNER!r}{hints}"
+        raise Corrupt(f"{path}: runner = {chosen!r} has no tick_command: {wanted}")
     return _FORMATTER_PIPE.sub("", tick) if tick else None, worker

@@ -100,7 +100,7 @@ class _Seen(Struct, frozen=True):
 
 def _hold_fire(seen: _Seen, world_hash: str) -> _Seen:
     rules = {str(firing.index): ReflexState(fired_on=world_hash) for firing in seen.held}
-    return replace(seen, held=[], memory=replace(seen.memory, rules=seen.memory.rules | rules))
+    return replace(seen, held=[], memory=replace(seen.memory, rules=rules))
 
 
 def _judge_goal(

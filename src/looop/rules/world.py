@@ -63,7 +63,7 @@ def assemble(policy: Mapping[str, bytes | None], snapshots: Iterable[tuple[str, 
     `PLAYBOOK.md` comes first, goals by path, snapshots by stem. Source: edge cases 1-13.
     """
     frames, items, texts = bytearray(), {}, {}
-    for path in sorted(policy, key=lambda path: (path != "PLAYBOOK.md", path)):
+    for path in sorted(policy):
         data = policy[path]
         frames += _frame(path, data)
         name = _policy_item(path)
@@ -84,7 +84,7 @@ def assemble(policy: Mapping[str, bytes | None], snapshots: Iterable[tuple[str, 
 def changes(baseline: Mapping[str, str], items: Mapping[str, Item]) -> list[Change]:
     """What differs from the baseline: added and changed items by name, then the removed ones.
 
-    Policy items carry no values: their bodies are shown anyway. Source: spec/beat.md §8.
+    An edited policy item carries no values: its body is shown anyway. Source: spec/beat.md §8.
     """
     found = []
     for name, item in sorted(items.items()):
@@ -95,7 +95,12 @@ def changes(baseline: Mapping[str, str], items: Mapping[str, Item]) -> list[Chan
             old = baseline[name] if shown is not None else None
             found.append(Change("changed", name, old, shown, item.trust))
     gone = sorted(set(baseline) - set(items))
-    return found + [Change("removed", name, None, None, "untrusted") for name in gone]
+    return found + [Change("removed", name, None, None, _trust_of_missing(name)) for name in gone]
+
+
+def _trust_of_missing(name: str) -> Trust:
+    """What people and the loop keep themselves is theirs to remove; what a sensor's absence means nobody vouches."""
+    return "untrusted" if name.startswith("snap:sensor-") else "trusted"
 
 
 def _too_deep(value: Any) -> bool:

@@ -58,6 +58,11 @@ def test_every_shape_of_old_is_read(shape: dict[str, Any]) -> None:
         ({"runner": "x", "runners": {"x": 1}}, "runners.x = 1: expected a table"),
         ({"runner": "x", "runners": {"x": {"tick": 1}}}, "runners.x.tick = 1: expected text"),
         ({"runner": "c", "runners": {"b": {}, "a": {}}}, "runner = 'c': expected 'none' or one of a, b"),
+        ({"runner": "claude"}, "runner = 'claude' has no tick_command: give it one, or set runner = 'none'"),
+        (
+            {"default": "pi", "runners": {"pi": {"interactive": "w"}}},
+            "runner = 'pi' has no tick_command: give it one, or set runner = 'none'",
+        ),
         ({"interval": float("inf")}, "interval = inf: expected a number"),
         ({"interval": float("nan")}, "interval = nan: expected a number"),
         ({"session_ttl": float("nan")}, "session_ttl = nan: expected a number"),
@@ -77,14 +82,20 @@ def test_a_wrong_type_names_key_value_and_expectation(keys: dict[str, Any], mess
         ({"intervall": 5}, "unknown key intervall: did you mean interval?"),
         ({"zzz": 5}, "unknown key zzz"),
         (
-            {"runner": "x", "runners": {"x": {"tick_comand": "t"}}},
-            "unknown key runners.x.tick_comand: did you mean tick_command?",
+            {"runner": "x", "runners": {"x": {"tick": "t", "worker_comand": "t"}}},
+            "unknown key runners.x.worker_comand: did you mean worker_command?",
         ),
     ],
 )
 def test_an_unknown_key_is_a_warning_with_a_suggestion(keys: dict[str, Any], warning: str) -> None:
     """A typo is said and does not stop anything. Source: design §3, last lines."""
     assert parsed(**keys).warnings == (f"config.json: {warning}",)
+
+
+def test_a_misspelt_command_is_no_silent_none() -> None:
+    """A runner without a command is an error, and the typo that made it so is in it. Source: item 39, design §3."""
+    with pytest.raises(Corrupt, match=r"no tick_command.*tick_comand: did you mean tick_command\?"):
+        parsed(runner="x", runners={"x": {"tick_comand": "t"}})
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "null", '"x"', "\ufeff{}", '{"interval": NaN}', "[" * 5000])

@@ -93,6 +93,7 @@ def test_one_fence_is_tolerated(text: str) -> None:
         '```json\n{"action":"noop"}\n```\n```json\n{"action":"noop"}\n```',
         '```json\n{"action":"noop"}',
         '{"action":"noop"}\n```',
+        '```json\n{"action":"noop"}\n```\nThat is all.',
         'I would say:\n```json\n{"action":"noop"}\n```',
         '{"action":"noop"} {"action":"noop"}',
         '{"action":"noop",}',
@@ -269,11 +270,10 @@ def test_a_move_made_by_hand_is_checked_the_same_way() -> None:
         check_move(WriteSchedule("s", every_s=59))
 
 
-@pytest.mark.parametrize("depth", [50, 900, 950, 970, 980, 985, 990, 994, 996, 100_000])
-def test_endless_nesting_is_a_refusal(depth: int) -> None:
+def test_endless_nesting_is_a_refusal() -> None:
     """However deep the text nests, its author gets a sentence. Source: spec/edge-cases.md item 110."""
-    for step in range(6):
-        assert refusal('{"action":' + "[" * (depth + step) + "]" * (depth + step) + "}")
+    for depth in [*range(700, 1010), 100_000]:
+        assert refusal('{"action":' + "[" * depth + "]" * depth + "}")
 
 
 @given(st.text() | st.text(alphabet='{}[]",:`\n action noop\ud800\\u'))

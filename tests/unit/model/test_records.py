@@ -95,6 +95,13 @@ def test_records_of_the_reference_program_are_read(kind: Any, data: dict[str, An
     assert msgspec.json.decode(msgspec.json.encode(data), type=kind) == expected
 
 
+def test_every_record_passes_over_what_it_does_not_know() -> None:
+    """A newer version's record is still read. Source: spec/edge-cases.md item 211."""
+    kept = [kind for kind in vars(records).values() if isinstance(kind, type) and kind.__module__ == records.__name__]
+    assert len(kept) > 10
+    assert not any(kind.__struct_config__.forbid_unknown_fields for kind in kept)
+
+
 def test_schedules_are_written_as_the_reference_writes_them() -> None:
     """What is absent is not written as null. Source: spec/workers.md §11."""
     assert msgspec.to_builtins(records.Schedule(at=5)) == {"at": 5}

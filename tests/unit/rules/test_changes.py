@@ -96,3 +96,13 @@ def test_changes_lead_from_the_baseline_to_the_items(baseline: dict[str, str], v
         assert baseline.get(change.name) != values[change.name]
         after[change.name] = values[change.name]
     assert after == values
+
+
+@pytest.mark.parametrize(
+    ("name", "trust"),
+    [("goal:x", "trusted"), ("playbook", "trusted"), ("snap:sys-asks", "trusted"), ("snap:sensor-x", "untrusted")],
+)
+def test_a_removed_policy_item_is_a_persons_doing(name, trust):
+    """What people and the loop keep is trusted when it goes; a sensor's reading that goes is not. Source: design §7."""
+    (change,) = changes({name: "x"}, {})
+    assert (change.kind, change.trust) == ("removed", trust)

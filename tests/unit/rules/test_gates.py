@@ -192,6 +192,11 @@ def test_a_bad_entry_costs_only_itself(junk: object) -> None:
     assert with_attempt(memory, NOW).ts == [NOW - 10, NOW]
 
 
+def test_true_is_not_the_first_second() -> None:
+    """A boolean is no time, however small the clock. Source: spec/edge-cases.md item 260."""
+    assert with_attempt(Memory(attempts=AttemptLedger([True, 5])), 10).ts == [5, 10]
+
+
 def test_a_corrupt_ledger_starts_anew_loudly() -> None:
     """It is known to hold nothing: open, with a warning. Source: spec/edge-cases.md item 43."""
     fields = {"guard": "hourly cap", "key": BROKEN.key, "error": BROKEN.why}

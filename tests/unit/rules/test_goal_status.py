@@ -181,9 +181,17 @@ def test_a_condition_without_an_answer_has_not_turned_false() -> None:
 
 def test_huge_integers_spoil_no_other_goal() -> None:
     """One reading beyond 64 bits leaves every condition answerable. Source: spec/edge-cases.md item 20."""
-    sensors = {"big": {"signal": 10**30, "detail": [2**63]}, "ci": {"signal": 0}}
+    sensors = {"big": {"signal": 10**30, "detail": [-(10**30)]}, "ci": {"signal": 0}}
     goals = {"g": goal(done="sensor.ci.signal == 0"), "h": goal(done="sensor.big.signal > 5")}
     assert [one.status for one in judge(world(goals, sensors), ReflexLedger(), {}, NOW).statuses] == ["done", "done"]
+
+
+@pytest.mark.parametrize("pending", [[{}, ["w"], 5, None, "w-1"], ["w-1"]])
+@pytest.mark.parametrize("detail", [{"w-1": 5}, {"w-1": None}, {"w-1": {"id": "x"}}, {}, [], None])
+def test_asks_are_those_with_an_id(pending: list[Any], detail: Any) -> None:
+    """What is no ask in a damaged reading is passed over, and an ask keeps its id. Source: design §4."""
+    seen = world({}, asks={"signal": {"pending": pending}, "detail": detail})
+    assert status('size(asks) == 1 && asks[0].id == "w-1"', seen) == ("done", "")
 
 
 JSON = st.recursive(

@@ -225,6 +225,13 @@ def test_a_run_leaves_other_goals_and_reflexes_alone() -> None:
     assert after["g"].rules == {"1": ReflexState(1, "w"), "0": ReflexState(1, ci(1).hash)}
 
 
+def test_what_did_not_run_leaves_no_trace() -> None:
+    """A reflex that could not be answered, or had to stand back, is not remembered. Source: design §4."""
+    seen = world({"a": goal("true"), "b": goal("true", "1 / 0 == now")})
+    ledger = judge(seen, ReflexLedger(), {}, NOW).ledger
+    assert [(name, entry.rules) for name, entry in ledger.goals.items()] == [("b", {})]
+
+
 def test_judging_changes_nothing() -> None:
     """The same question has the same answer, and what was handed in stays as it was. Source: design §4."""
     loop = Loop()

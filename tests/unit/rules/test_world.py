@@ -143,6 +143,13 @@ def test_nesting_has_a_bound_of_its_own(opening: bytes, closing: bytes) -> None:
         assert read_snapshot("s", data, "untrusted").is_json is is_json
 
 
+def test_the_bound_counts_depth_not_brackets() -> None:
+    """Short branches beside the deepest one do not matter. Source: spec/beat.md §5."""
+    for depth, is_json in [(MAX_NESTING, True), (MAX_NESTING + 1, False)]:
+        data = b"[{}," + b"[" * (depth - 1) + b"1" + b"]" * (depth - 1) + b",[]]"
+        assert read_snapshot("s", data, "untrusted").is_json is is_json
+
+
 def test_many_brackets_side_by_side_are_not_deep() -> None:
     """The bound is on depth, not on size. Source: spec/beat.md §5."""
     assert read_snapshot("s", b"[" + b"[1],{}," * 500 + b"[]]", "untrusted").is_json

@@ -229,7 +229,7 @@ def test_the_texts_name_what_exists():
         assert "looop sensor add git-repo repo --path ~/app" in text
         assert "setup-1" in text
         assert "nterview them" in text
-    assert "looop init" in seeds.SETUP
+    assert "tick_command" in seeds.SETUP
     assert "looop goal archive setup" in seeds.SETUP
 
 
