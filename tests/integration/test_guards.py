@@ -114,9 +114,9 @@ def test_a_gate_that_cannot_read_stays_closed(home: Home, key: str) -> None:
     assert home.run_beat().ending == "idle"
 
 
-@pytest.mark.parametrize("key", [".reflexes.json", ".decision.json", "journal.md"])
+@pytest.mark.parametrize("key", [".reflexes.json", ".decision.json"])
 def test_what_a_decide_cannot_do_without_blocks_it(home: Home, key: str) -> None:
-    """Unreadable reflex memory, a decision that cannot be removed or a journal that cannot be shown: nobody is asked.
+    """Unreadable reflex memory, or a decision that cannot be removed: nobody is asked.
 
     No failure is counted, no attempt, no bundle is left, and it goes on by itself once repaired.
     Source: spec/edge-cases.md items 35, 39, 40, 88.
@@ -302,3 +302,12 @@ def test_events_that_cannot_be_kept_stop_nothing(home: Home, capsys: pytest.Capt
     move_world(home)
     assert home.run_beat().ending == "decided"
     assert "events.jsonl" in capsys.readouterr().err
+
+
+def test_a_journal_that_cannot_be_shown_blocks_nobody(home: Home) -> None:
+    """A journal guards nothing: the decide goes on without its lines, and says so. Source: edge case 118."""
+    move_world(home)
+    repair = block(home, "journal.md")
+    assert home.later(60).ending == "decided"
+    assert any("journal.md" in str(row) for row in home.events("guard_degraded"))
+    repair()

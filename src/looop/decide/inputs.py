@@ -4,6 +4,7 @@ import msgspec
 
 from looop.config.file import Config
 from looop.decide.bundle import KeptMemory, KeptWorld
+from looop.model.errors import Unreadable
 from looop.model.prompt import PendingAsk
 from looop.model.records import Failure, FlapLedger, ShellOutput
 from looop.model.world import World
@@ -19,7 +20,7 @@ Inputs = tuple[KeptWorld, KeptMemory]
 
 
 def inputs_of(house: House, world: World, memory: Memory, judgement: Judgement, config: Config, now: int) -> Inputs:
-    """What goes into `world.json` and `memory.json`, read once. Raises Unreadable when journal or asks cannot be."""
+    """What goes into `world.json` and `memory.json`, read once. Raises Unreadable when the asks cannot be listed."""
     baseline = memory.baseline if isinstance(memory.baseline, dict) else None
     return KeptWorld(world=world, baseline=baseline), _kept_memory(house, memory, judgement, config, now)
 
@@ -42,13 +43,22 @@ def _kept_memory(house: House, memory: Memory, judgement: Judgement, config: Con
         asks=_asks(house),
         statuses=judgement.statuses,
         activity=memory.activity,
-        journal=house.journal.tail(JOURNAL_LINES),
+        journal=_journal(house),
         shell=memory.shell if isinstance(memory.shell, ShellOutput) else None,
         flapping=flapping(flaps, setting.knobs.flap_streak) if isinstance(flaps, FlapLedger) else [],
         failure=memory.failure if isinstance(memory.failure, Failure) else None,
         reflexes=judgement.ledger,
         gates=msgspec.to_builtins(memory),
     )
+
+
+def _journal(house: House) -> list[str]:
+    """The latest lines; none, said on record, when they cannot be read: a journal guards nothing."""
+    try:
+        return house.journal.tail(JOURNAL_LINES)
+    except Unreadable as error:
+        house.events.emit("guard_degraded", guard="journal", error=str(error))
+        return []
 
 
 def _asks(house: House) -> list[PendingAsk]:

@@ -38,6 +38,7 @@ class Events:
     ) -> None:
         self._clock, self._sink, self._out = clock, sink, out
         self._style, self._colour = style, colour
+        self._sink_works = True
         self._shown = _PROBLEMS if only_problems else tuple(_COLOURS)
 
     def emit(self, name: str, **fields: Any) -> None:
@@ -59,16 +60,18 @@ class Events:
         row = {"ts": utc_stamp(now).replace("Z", ".000Z"), "event": name}
         row |= {key: value for key, value in fields.items() if key not in row}
         try:
-            self._sink(msgspec.json.encode(row).decode())
+            self._sink(_encoded(row))
+            self._sink_works = True
         except LooopError as error:
-            sys.stderr.write(f"looop: events are not kept: {error}\n")
-            self._sink = None
+            if self._sink_works:
+                sys.stderr.write(f"looop: events are not kept: {error}\n")
+            self._sink_works = False
 
     def _write_line(self, code: str, level: Level, text: str, fields: dict[str, Any], now: int) -> None:
         if self._style == "json":
             record = {"ts": utc_stamp(now), "level": level, "event": code, "msg": text}
             record |= {key: value for key, value in fields.items() if key not in _RESERVED}
-            line = msgspec.json.encode(record, order="sorted").decode()
+            line = _encoded(record)
         else:
             line = self._human(level, text, wall_clock(self._clock, now))
         try:
@@ -85,3 +88,16 @@ class Events:
         if level in ("info", "step"):
             return f"{_DIM}[{clock}] {flat}{_RESET}"
         return f"{_DIM}[{clock}]{_RESET} {_COLOURS[level]}{flat}{_RESET}"
+
+
+def _encoded(record: dict[str, Any]) -> str:
+    """The record as JSON; half characters, which stand for bytes that are not UTF-8, become question marks."""
+    order: Literal["sorted"] | None = "sorted" if "msg" in record else None
+    try:
+        return msgspec.json.encode(record, order=order).decode()
+    except UnicodeEncodeError:
+        whole = {
+            key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else repr(value)
+            for key, value in record.items()
+        }
+        return msgspec.json.encode(whole, order=order).decode()

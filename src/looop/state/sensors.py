@@ -21,6 +21,8 @@ _SCRIPT = (".sh", ".py")
 _HEADER_LINES = 20
 _INTERVAL = b"# looop:interval="
 _TRUST = b"# looop:trust="
+Header = tuple[int, Trust]
+_NOTHING_DECLARED: Header = (0, "untrusted")
 
 
 class Sensor(Struct, frozen=True):
@@ -40,6 +42,7 @@ class Sensors:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._headers: dict[Entry, Header] = {}
 
     def all(self) -> list[Sensor]:
         """Every sensor, sorted by file name. Raises Unreadable when the folder cannot be listed."""
@@ -64,7 +67,7 @@ class Sensors:
         self._store.write(f"sensors/{name}.sh", body.encode("utf-8", "replace"), executable=True)
 
     def _describe(self, entry: Entry, rivals: tuple[str, ...]) -> Sensor:
-        interval, trust = _header(self._head(entry))
+        interval, trust = self._header(entry)
         return Sensor(
             file=entry.name,
             stem=_stem(entry.name),
@@ -75,12 +78,20 @@ class Sensors:
             rivals=rivals,
         )
 
-    def _head(self, entry: Entry) -> bytes:
-        """The script, empty when there is none to read: it may still be run, and its run will say what is wrong."""
-        try:
-            return (entry.executable and entry.size > 0 and self.read(entry.name)) or b""
-        except Unreadable:
-            return b""
+    def _header(self, entry: Entry) -> Header:
+        """What the script declares, read anew when the file changed.
+
+        A script that cannot be read declares nothing: it may still be run, and its run will say what is wrong.
+        """
+        if not entry.executable or entry.size <= 0:
+            return _NOTHING_DECLARED
+        if entry not in self._headers:
+            self._headers = {known: header for known, header in self._headers.items() if known.name != entry.name}
+            try:
+                self._headers[entry] = _header(self.read(entry.name) or b"")
+            except Unreadable:
+                return _NOTHING_DECLARED
+        return self._headers[entry]
 
 
 def _is_sensor(entry: Entry) -> bool:
@@ -94,7 +105,7 @@ def _stem(name: str) -> str:
     return name.rpartition(".")[0] or name
 
 
-def _header(script: bytes) -> tuple[int, Trust]:
+def _header(script: bytes) -> Header:
     """The cadence and the trust a script declares in its first lines; the first directive of a kind decides."""
     interval: bytes | None = None
     trust: bytes | None = None

@@ -7,6 +7,9 @@ flock of `<folder>/.dirlock`, also between threads of one process. No method cal
 Note [Append]: an append changes the file in place, so a reader may meet an unfinished last line, and a crash may
 leave one. Under the lock a failed append is cut off again, and a line after a torn one starts with a newline.
 
+Note [Debris]: temporary files are made and renamed under the folder's lock, so one that is seen by the holder of
+the lock belongs to a writer that was killed. Each store removes such debris the first time it locks a folder.
+
 Note [Two folders]: a move locks both folders in the order of their real paths, so that two moves in opposite
 directions do not wait for each other and two names of one folder are one lock.
 """
@@ -18,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from looop.model.errors import Unreadable, Unwritable
-from looop.store.fsio import Disk, temp_name
+from looop.store.fsio import Disk, is_temp_name, temp_name
 from looop.store.protocol import LOCK_NAME, Blob, Entry, check, check_line, is_own
 
 
@@ -28,6 +31,7 @@ class FileStore:
     def __init__(self, root: str, disk: Disk | None = None) -> None:
         self._root = os.path.abspath(root)
         self._disk = Disk() if disk is None else disk
+        self._swept: set[str] = set()
 
     def read(self, key: str) -> Blob | None:
         path = self._path(key)
@@ -123,10 +127,21 @@ class FileStore:
     def _lock(self, folder: str) -> int:
         path = f"{folder}/{LOCK_NAME}"
         try:
-            return self._disk.lock(path)
+            fd = self._disk.lock(path)
         except FileNotFoundError:
             self._make(folder)
-            return self._disk.lock(path)
+            fd = self._disk.lock(path)
+        if folder not in self._swept:
+            self._swept.add(folder)
+            self._sweep(folder)
+        return fd
+
+    def _sweep(self, folder: str) -> None:
+        """Remove what writers that were killed left behind. See Note [Debris]."""
+        with suppress(OSError):
+            for name, _ in self._disk.scan(folder):
+                if is_temp_name(name):
+                    self._disk.unlink(f"{folder}/{name}")
 
     def _make(self, folder: str) -> None:
         """Make a folder and those above it. Another process may be doing the same."""

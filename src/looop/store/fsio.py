@@ -25,6 +25,12 @@ def temp_name() -> str:
     return f".{os.getpid()}-{time.monotonic_ns():x}-{next(_serial)}.tmp"
 
 
+def is_temp_name(name: str) -> bool:
+    """Whether `temp_name` may have made this name."""
+    parts = name.removeprefix(".").removesuffix(".tmp").split("-")
+    return name[:1] == "." and name[-4:] == ".tmp" and len(parts) == 3 and parts[0].isdigit() and parts[2].isdigit()
+
+
 class Disk:
     """The real disk. Every method raises OSError and nothing else."""
 

@@ -27,10 +27,10 @@ def test_nothing_changed_is_an_empty_list() -> None:
     [
         ({}, {"snap__s": "1"}, Change("added", "snap:s", None, "1", "untrusted")),
         ({"snap:s": "1"}, {"snap__s": "2"}, Change("changed", "snap:s", "1", "2", "untrusted")),
-        ({"snap:s": "1"}, {}, Change("removed", "snap:s", None, None, "untrusted")),
+        ({"snap:sensor-s": "1"}, {}, Change("removed", "snap:sensor-s", None, None, "untrusted")),
         ({"goal:g": "1"}, {"goal__g": "2"}, Change("changed", "goal:g", None, None, "untrusted")),
         ({"playbook": "1"}, {"playbook": "2"}, Change("changed", "playbook", None, None, "untrusted")),
-        ({"goal:g": "1"}, {}, Change("removed", "goal:g", None, None, "untrusted")),
+        ({"goal:g": "1"}, {}, Change("removed", "goal:g", None, None, "trusted")),
     ],
 )
 def test_one_difference_of_each_kind(baseline: dict[str, str], now: dict[str, str], expected: Change) -> None:

@@ -96,6 +96,33 @@ def test_a_file_that_cannot_be_written_is_said_once(capsys):
     assert capsys.readouterr().err.count("no space left") == 1
 
 
+def test_rows_are_kept_again_once_there_is_space(capsys):
+    """A full disk ends with the space, not with the process; a new episode is said anew."""
+    rows, space = [], []
+
+    def sink(row):
+        if not space:
+            raise Unwritable("no space left")
+        rows.append(row)
+
+    events = Events(StillClock(NOW), sink, None)
+    events.emit("tick_start")
+    space.append(True)
+    events.emit("tick_start")
+    space.clear()
+    events.emit("tick_start")
+    assert len(rows) == 1
+    assert capsys.readouterr().err.count("no space left") == 2
+
+
+def test_half_characters_do_not_break_the_record():
+    """Bytes that are not UTF-8, in a file name say, become question marks. Source: issue 'Bad input'."""
+    events, rows, out = made(style="json")
+    events.emit("tick_failed", error="bad \udcff name", fails=1, replay="")
+    assert "bad ? name" in rows[0]
+    assert "bad ? name" in out.getvalue()
+
+
 def test_every_fact_can_be_shown():
     """Each sentence of the table is a valid format string over named fields."""
     import string

@@ -236,3 +236,15 @@ def test_a_row_of_the_reference_program_is_read() -> None:
     store.append("cost.jsonl", b'{"ts":"2026-01-01T00:00:00","kind":"tick","id":"i","runner":"pi","cost_usd":1}\n\n')
     (when, row), *rest = CostLedger(store).read().rows
     assert (when, row.cost_usd, row.metered, rest) == (1767225600, 1.0, True, [])
+
+
+def test_a_header_is_read_anew_when_the_script_changed() -> None:
+    """What a script declares is remembered until the file changes: sensors are listed every beat. Item 66."""
+    from looop.state.sensors import Sensors
+
+    store = MemoryStore()
+    sensors = Sensors(store)
+    store.write("sensors/a.sh", b"#!/bin/sh\n# looop:interval=5\n", executable=True)
+    assert [sensor.interval_s for sensor in sensors.all()] == [5]
+    store.write("sensors/a.sh", b"#!/bin/sh\n# looop:interval=9\n", executable=True)
+    assert [sensor.interval_s for sensor in sensors.all()] == [9]

@@ -461,3 +461,13 @@ class TestFullSync:
         monkeypatch.setattr(os, "fsync", asked.append)
         Disk().sync(7)
         assert asked == [7]
+
+
+def test_debris_of_a_killed_writer_is_removed(tmp_path):
+    """Temporary files a killed writer left go with the next write of another process; others' dot files stay."""
+    folder = tmp_path / "goals"
+    folder.mkdir()
+    for name in (".123-abc-4.tmp", ".mine.tmp", ".hidden"):
+        (folder / name).write_text("x")
+    FileStore(str(tmp_path)).write("goals/a.md", b"a")
+    assert sorted(os.listdir(folder)) == [".dirlock", ".hidden", ".mine.tmp", "a.md"]
