@@ -123,3 +123,14 @@ def test_a_relative_path_of_a_sensor_is_where_the_person_stands(looop, tmp_path)
 def test_config_is_completion_by_its_old_name(looop):
     """`config bash` prints the completion script. Source: spec/cli.md §2."""
     assert looop("config", "bash").out == looop("completion", "bash").out != ""
+
+
+def test_looking_senses_nothing(looop):
+    """`state` and `wait` show what the last beat left, and run no sensor. Source: edge case 270."""
+    looop("state")
+    looop.write("sensors/mark.sh", "#!/bin/sh\ntouch sensed\necho 1\n", 0o755)
+    looop("state")
+    looop("wait")
+    assert not (looop.data / "sensed").exists()
+    looop("beat")
+    assert (looop.data / "sensed").exists()

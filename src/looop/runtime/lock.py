@@ -6,9 +6,12 @@ Source: spec/beat.md §15, edge cases 139-142.
 
 import fcntl
 import os
+import select
 from contextlib import suppress
 
 from looop.model.errors import AlreadyRunning, Unwritable
+
+_TRIES, _PAUSE_S = 5, 0.01
 
 
 class PulseLock:
@@ -26,11 +29,9 @@ class PulseLock:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise Unwritable(f"cannot open the lock {path}: {error.strerror}") from None
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _lock(fd):
             os.close(fd)
-            raise AlreadyRunning(f"already running (pid {holder(os.path.dirname(self._folder)) or '?'})") from None
+            raise AlreadyRunning(f"already running (pid {holder(os.path.dirname(self._folder)) or '?'})")
         self._fd = fd
         self._note_pid()
 
@@ -45,6 +46,17 @@ class PulseLock:
     def _note_pid(self) -> None:
         with suppress(OSError), open(os.path.join(self._folder, "pid"), "w", encoding="ascii") as file:
             file.write(f"{os.getpid()}\n")
+
+
+def _lock(fd: int) -> bool:
+    """Take the lock; tried for a moment, because `is_held` holds it shared for the time of a call. Edge case 142."""
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except OSError:
+            select.select([], [], [], _PAUSE_S)
+    return False
 
 
 def is_held(root: str) -> bool:
