@@ -40,7 +40,7 @@ def test_a_reflex_moves_before_the_runner_and_costs_nothing(home: Home) -> None:
     """
     goal(home)
     report = home.run_beat()
-    assert (report.ending, report.source, report.action) == ("decided", "reflex g#0", "shell")
+    assert (report.ending, report.source, report.action) == ("decided", "reflex g#0", "run_shell")
     assert report.why == "`sensor.s.signal > 0` holds" and report.next_interval_s == 5
     assert home.journal() == ["reflex g#0 · run-shell · echo ran >> ran"]
     assert home.asked == 0 and (home.root / "ran").read_text() == "ran\n"
@@ -140,7 +140,7 @@ def test_a_failing_reflex_waits_and_then_gives_way(home: Home) -> None:
     """
     goal(home, move="{action: run_shell, cmd: 'echo ran >> ran; exit 1'}")
     assert home.run_beat().ending == "failed"
-    assert home.record(".last-failure.json")["error"].endswith("exit code 1: ")
+    assert home.record(".last-failure.json")["error"].endswith("exit code 1, and it printed nothing")
     assert home.run_beat().reason == "tick_backoff"
     assert [home.later(wait).ending for wait in (60, 120)] == ["failed"] * 2
     assert home.later(240).source == "agent"

@@ -9,7 +9,7 @@ from typing import Any
 
 from looop.act.shell import run_shell
 from looop.model.decision import check_move
-from looop.model.errors import Invalid, LooopError, Refused
+from looop.model.errors import Invalid, Refused
 from looop.model.moves import (
     AnyMove,
     ArchiveGoal,
@@ -25,43 +25,33 @@ from looop.model.moves import (
 )
 from looop.model.records import Schedule
 from looop.rules.goals import parse_goal
-from looop.runtime.clock import minute_stamp, second_stamp
+from looop.runtime.clock import second_stamp
 from looop.state.house import House
 
 _MAX_TIME = 2**62
 
 
 def perform(house: House, move: AnyMove, now: int, *, journal: str = "", goal: str | None = None) -> str:
-    """Carry the move out and return the line that was journaled. `goal` is what a reflex acts for.
+    """Carry the move out for the loop and return the line that was journaled. `goal` is what a reflex acts for.
 
     Raises a LooopError whose text a model or a person can act on; then nothing was journaled or stamped.
     """
-    _EFFECTS[type(move)](house, check_move(move), now)
+    close = _EFFECTS[type(move)](house, check_move(move), now)
     if acted_on := move.goal or goal:
-        _best_effort(house, "goal activity", lambda: house.guards.stamp(acted_on, now))
+        house.best_effort("goal activity", lambda: house.guards.stamp(acted_on, now))
     line = journal.strip() or move.summary
-    record(house, line, now)
+    house.note(line, now)
+    if close:
+        close()
     return line
-
-
-def record(house: House, line: str, now: int) -> None:
-    """Journal one line; a failure is reported, never raised. Source: edge case 118."""
-    _best_effort(house, "journal", lambda: house.journal.write(line, minute_stamp(house.setting.clock, now)))
-
-
-def _best_effort(house: House, what: str, write: Callable[[], None]) -> None:
-    try:
-        write()
-    except LooopError as error:
-        house.events.emit("guard_degraded", guard=what, error=str(error))
 
 
 def _noop(house: House, move: Noop, now: int) -> None:
     pass
 
 
-def _run_shell(house: House, move: RunShell, now: int) -> None:
-    run_shell(house, move.cmd, move.reason or move.cmd, now)
+def _run_shell(house: House, move: RunShell, now: int) -> Callable[[], None]:
+    return run_shell(house, move.cmd, move.reason or move.cmd, now).close
 
 
 def _write_goal(house: House, move: WriteGoal, now: int) -> None:
@@ -79,6 +69,9 @@ def _archive_goal(house: House, move: ArchiveGoal, now: int) -> None:
 def _write_sensor(house: House, move: WriteSensor, now: int) -> None:
     if not move.script.startswith("#!"):
         raise Invalid(f"sensor {move.name} not written: the script must begin with a #! line, such as #!/bin/sh")
+    taken = [sensor.file for sensor in house.sensors.all() if sensor.stem == move.name]
+    if taken not in ([], [f"{move.name}.sh"]):
+        raise Refused(f"sensor {move.name} not written: {taken[0]} has that stem already, and both would be refused")
     house.sensors.write(move.name, move.script)
 
 
@@ -102,7 +95,7 @@ def _no_workers(house: House, move: StartWorker | KillWorker, now: int) -> None:
     raise Refused(f"{move.summary}: this version has no workers yet; use run_shell, or write a goal for a person")
 
 
-_EFFECTS: dict[type, Callable[[House, Any, int], None]] = {
+_EFFECTS: dict[type, Callable[[House, Any, int], Callable[[], None] | None]] = {
     Noop: _noop,
     RunShell: _run_shell,
     WriteGoal: _write_goal,

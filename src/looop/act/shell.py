@@ -1,6 +1,8 @@
 """Run one shell command of the loop or of a person, screened, bounded, announced beforehand. Spec/beat.md §11, §12."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 
 from msgspec import Struct
 
@@ -13,6 +15,7 @@ from looop.state.house import House
 
 _KEEP_BYTES = 2048
 _SHOWN_CHARS = 512
+_ANNOUNCED_CHARS = 200
 
 
 class ShellFailed(LooopError):
@@ -20,29 +23,42 @@ class ShellFailed(LooopError):
 
 
 class Run(Struct, frozen=True):
-    """What was run and how it ended."""
+    """What was run and how it ended. `close` takes the announcement back."""
 
     cmd: str
     exit_code: int
     output: str
+    close: Callable[[], None]
 
 
 def run_shell(house: House, cmd: str, label: str, now: int, *, by_person: bool = False) -> Run:
     """Run `cmd` with bash in the data dir. Raises Refused before, ShellFailed after; its output is kept either way.
 
-    A person's own run does not take the place of output that the loop still has to see. Source: edge case 121.
+    The caller takes `Run.close` once the run is on record: until then the announcement stands. A person's own run
+    does not take the place of output that the loop still has to see. Source: edge cases 121, 132.
     """
     knobs = house.setting.knobs
     if knobs.shell_allow_dangerous != 1 and (reason := tripped(cmd)):
         raise Refused(f"not run: {reason} (a person may allow it with LOOOP_SHELL_ALLOW_DANGEROUS=1)")
-    intent = Intent(kind="shell", fingerprint=digest(cmd.encode()), ts=now, shell_timeout_secs=knobs.shell_timeout_secs)
+    intent = Intent(
+        kind="shell",
+        fingerprint=digest(cmd.encode("utf-8", "replace")),
+        ts=now,
+        shell_timeout_secs=knobs.shell_timeout_secs,
+        cmd=cmd[:_ANNOUNCED_CHARS],
+    )
+    if not by_person and house.intents.is_open(intent.fingerprint):
+        raise Refused(f"not run: the same command was begun before, and nobody knows how it ended: {cmd}")
     token = _announce(house, intent)
+    close = partial(house.best_effort, "intent of run_shell", partial(_take_back, house, token, intent))
     try:
         ended = house.setting.processes.run(shell_command(house, cmd))
-    finally:
-        _take_back(house, token, intent)
-    run = _keep(house, cmd, ended, now, only_if_free=by_person)
-    if ended.code != 0:
+    except BaseException:
+        close()
+        raise
+    run = _keep(house, cmd, ended, now, close, only_if_free=by_person)
+    if ended.code != 0 or ended.stopped:
+        close()
         raise ShellFailed(_failure(run, ended, label, knobs.shell_timeout_secs))
     return run
 
@@ -61,6 +77,7 @@ def shell_command(house: House, cmd: str) -> Command:
 
 
 def _announce(house: House, intent: Intent) -> str:
+    """The token of the announcement, empty when it could not be written: the command runs all the same."""
     try:
         return house.intents.begin(f"{os.getpid()}-{os.urandom(4).hex()}", intent)
     except LooopError as error:
@@ -69,23 +86,18 @@ def _announce(house: House, intent: Intent) -> str:
 
 
 def _take_back(house: House, token: str, intent: Intent) -> None:
-    try:
-        if token:
-            house.intents.end(token, intent)
-    except LooopError as error:
-        house.events.emit("guard_degraded", guard="intent of run_shell", error=str(error))
+    if token:
+        house.intents.end(token, intent)
 
 
-def _keep(house: House, cmd: str, ended: Ended, now: int, *, only_if_free: bool) -> Run:
+def _keep(house: House, cmd: str, ended: Ended, now: int, close: Callable[[], None], *, only_if_free: bool) -> Run:
     output = ended.output.decode("utf-8", "replace")[-_KEEP_BYTES:]
     if ended.timed_out:
         output += f"\n(stopped after {house.setting.knobs.shell_timeout_secs}s)"
-    run = Run(cmd=cmd, exit_code=-1 if ended.code is None else ended.code, output=output + ended.spawn_error)
-    try:
-        kept = ShellOutput(ts=now, cmd=cmd, exit_code=run.exit_code, output=run.output)
-        house.guards.record_shell(kept, only_if_free=only_if_free)
-    except LooopError as error:
-        house.events.emit("guard_degraded", guard="output of run_shell", error=str(error))
+    code = -1 if ended.code is None else ended.code
+    run = Run(cmd=cmd, exit_code=code, output=output + ended.spawn_error, close=close)
+    kept = ShellOutput(ts=now, cmd=cmd, exit_code=run.exit_code, output=run.output)
+    house.best_effort("output of run_shell", lambda: house.guards.record_shell(kept, only_if_free=only_if_free))
     return run
 
 
@@ -97,4 +109,5 @@ def _failure(run: Run, ended: Ended, label: str, timeout_s: int) -> str:
         how = "stopped because the loop was asked to end; it may have been carried out in part"
     elif ended.signal is not None:
         how = f"killed by signal {ended.signal}"
-    return f"run-shell {label!r}: {how}: {run.output.strip()[-_SHOWN_CHARS:]}"
+    tail = run.output.strip()[-_SHOWN_CHARS:]
+    return f"run-shell {label!r}: {how}" + (f": {tail}" if tail else ", and it printed nothing")

@@ -159,12 +159,12 @@ class Local:
         return move.summary
 
     def run(self, move: RunShell, journal: str = "") -> ShellRun:
-        from looop.act.perform import record
         from looop.act.shell import run_shell
 
         now = self._house.setting.clock.now()
         ran = run_shell(self._house, move.cmd, move.reason or move.cmd, now, by_person=True)
-        record(self._house, journal.strip() or move.summary, now)
+        self._house.note(journal.strip() or move.summary, now)
+        ran.close()
         return ShellRun(summary=move.summary, output=ran.output)
 
     def add_sensor(self, kind: str, name: str, options: Mapping[str, str], journal: str = "") -> str:

@@ -18,8 +18,8 @@ class Attempt(Struct, frozen=True):
     `decided`: `decision` is there. `failed`, `no_decision`: it was tried and `error` says what went wrong; that
     counts against the backoff. `blocked`: nothing was tried, `error` says what has to be mended. `stopped`: the
     loop was asked to end. `source` names who decided and `why` says what made it so; `goal` is what a reflex acts
-    for; `after` and `after_failure` are the reflex ledgers to keep once the move went well or did not; `news` goes
-    to the journal; `prompt_bytes` is 0 when nobody was asked.
+    for; `after` and `after_failure` are the reflex ledgers to keep once the move went well or did not; `prompt_bytes`
+    is 0 when nobody was asked.
     """
 
     ending: Ending
@@ -31,7 +31,6 @@ class Attempt(Struct, frozen=True):
     goal: str | None = None
     after: ReflexLedger | None = None
     after_failure: ReflexLedger | None = None
-    news: list[str] = []
     why: str = ""
     goals: list[GoalStatus] = []
     prompt_bytes: int = 0

@@ -15,6 +15,7 @@ from msgspec import Struct
 from looop.model.errors import LooopError, Unwritable
 from looop.model.prompt import GoalStatus, PendingAsk, PromptInput
 from looop.model.records import Failure, ReflexLedger, ShellOutput
+from looop.model.text import to_json
 from looop.model.world import World
 from looop.rules.world import changes
 
@@ -131,7 +132,7 @@ class Bundle:
 
     def write_json(self, name: str, value: Any) -> None:
         """Write one record. Raises Unwritable."""
-        self.write(name, msgspec.json.encode(value) + b"\n")
+        self.write(name, to_json(value) + b"\n")
 
 
 class Tee:

@@ -53,6 +53,8 @@ class Decider(Struct, frozen=True):
         """One attempt at a move for this world. Never raises a LooopError: what fails is part of the attempt."""
         try:
             judgement, before = judge_reflexes(self.house, world, memory, now)
+            for line in judgement.news:
+                self.house.note(line, now)
             keep_judgement(self.house, judgement, before)
         except LooopError as error:
             return Attempt(ending="blocked", source="", error=str(error))
@@ -60,7 +62,7 @@ class Decider(Struct, frozen=True):
             attempt = self._attempt(Case(world, memory, judgement, now))
         except LooopError as error:
             attempt = Attempt(ending="blocked", source="", error=str(error))
-        return replace(attempt, news=judgement.news, goals=judgement.statuses)
+        return replace(attempt, goals=judgement.statuses)
 
     def _attempt(self, case: Case) -> Attempt:
         if case.judgement.firing:
@@ -135,10 +137,7 @@ def _keep_inputs(bundle: Bundle, inputs: Inputs, decision: Decision | None) -> N
 def _judged(house: House, attempt: Attempt, bundle: Bundle, text: str | None) -> Attempt:
     if text is None:
         return replace(attempt, ending="no_decision", error=_NO_DECISION)
-    try:
-        bundle.write("decision.json", text.encode("utf-8", "replace"))
-    except LooopError as error:
-        house.events.emit("guard_degraded", guard="run bundle", error=str(error))
+    house.best_effort("run bundle", lambda: bundle.write("decision.json", text.encode("utf-8", "replace")))
     try:
         return replace(attempt, ending="decided", decision=parse_decision(text))
     except Invalid as error:
@@ -155,7 +154,4 @@ def _announce(house: House, prompt: Prompt, runner: str, bundle: Bundle) -> None
 def _meter(house: House, bundle: Bundle, runner: str) -> None:
     now = house.setting.clock.now()
     row = CostRow(ts=utc_stamp(now), kind="tick", id=bundle.run_id, runner=runner, metered=False)
-    try:
-        house.ledger.append(row)
-    except LooopError as error:
-        house.events.emit("guard_degraded", guard="cost ledger", error=str(error))
+    house.best_effort("cost ledger", lambda: house.ledger.append(row))

@@ -6,6 +6,7 @@ twice. Every other move may be repeated without harm, so it is marked after its 
 effect it is not lost.
 """
 
+from looop.model.errors import Unreadable
 from looop.model.moves import RunShell
 from looop.model.records import Fault, ReflexLedger
 from looop.model.world import World
@@ -15,8 +16,13 @@ from looop.state.house import House
 
 
 def judge_reflexes(house: House, world: World, memory: Memory, now: int) -> tuple[Judgement, ReflexLedger | None]:
-    """How the goals stand, and the ledger it was judged by; a damaged ledger is reported and nothing fires."""
+    """How the goals stand, and the ledger it was judged by; a corrupt ledger starts afresh and nothing fires.
+
+    Raises Unreadable: what ran before is then not known, and must not be overwritten.
+    """
     ledger = house.guards.reflexes()
+    if isinstance(ledger, Fault) and ledger.kind == "unreadable":
+        raise Unreadable(ledger.why)
     if isinstance(ledger, Fault):
         house.events.emit("guard_degraded", guard="reflexes", error=ledger.why, key=ledger.key)
         return judge(world, None, memory.activity, now), None

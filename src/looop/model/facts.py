@@ -40,7 +40,7 @@ FACTS: dict[str, Fact] = {
         "tick.no_decision", "warn", "no decision ({fails} in a row): {error} · replay: {replay}", event="tick_failed"
     ),
     "tick_interrupted": Fact(
-        "tick.interrupted", "warn", "an earlier {action} was interrupted and is not repeated ({fingerprint})"
+        "tick.interrupted", "warn", "an earlier {action} was interrupted and is not repeated: {cmd} ({fingerprint})"
     ),
     "guard_degraded": Fact("tick.guard_degraded", "warn", "{guard}: {error}"),
     "sense_degraded": Fact("tick.sense_degraded", "warn", "{error}", row=False),

@@ -17,6 +17,11 @@ class Move(Struct, frozen=True, tag_field="action", omit_defaults=True):
     kind: ClassVar[str]
 
     @property
+    def action(self) -> str:
+        """The tag, as a decision spells it."""
+        return str(self.__struct_config__.tag)
+
+    @property
     def summary(self) -> str:
         """One line that says what this move does."""
         raise NotImplementedError

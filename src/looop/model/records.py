@@ -77,12 +77,13 @@ class NextWake(Struct, frozen=True):
 
 
 class Intent(Struct, frozen=True):
-    """Written before a run_shell, removed after it: what is left over was interrupted."""
+    """Written before a run_shell, removed after it: what is left over was interrupted. `cmd` is for people."""
 
     kind: str
     fingerprint: str
     ts: int
     shell_timeout_secs: int | None = None
+    cmd: str = ""
 
 
 class ReflexState(Struct, frozen=True):

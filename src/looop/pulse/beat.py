@@ -3,7 +3,6 @@
 Source: spec/beat.md §1; docs/continuity.md says what a kill at each line leaves behind.
 """
 
-from looop.act.perform import record
 from looop.decide.decider import Decider
 from looop.model.errors import LooopError
 from looop.model.records import Fault, FlapLedger
@@ -42,8 +41,9 @@ def _begin(house: House, now: int) -> None:
     house.events.emit("tick_start")
     try:
         for left in house.intents.sweep(now, house.setting.knobs.shell_timeout_secs):
-            house.events.emit("tick_interrupted", action=left.action, fingerprint=left.fingerprint)
-            record(house, f"an earlier {left.action} was interrupted and is not repeated ({left.fingerprint})", now)
+            house.events.emit("tick_interrupted", action=left.action, fingerprint=left.fingerprint, cmd=left.cmd)
+            what = left.cmd or left.fingerprint
+            house.note(f"an earlier {left.action} was interrupted; look whether it was done: {what}", now)
     except LooopError as error:
         house.events.emit("guard_degraded", guard="interrupted actions", error=str(error))
 
@@ -58,10 +58,7 @@ def _watch_flapping(house: House, world: World) -> None:
     for stem, streak in flapping.crossing(before, after, house.limits.flap_streak):
         house.events.emit("sensor_flapping", sensor=stem, streak=streak)
     if after != known:
-        try:
-            house.guards.record_flaps(after)
-        except LooopError as error:
-            house.events.emit("guard_degraded", guard="flapping", error=str(error))
+        house.best_effort("flapping", lambda: house.guards.record_flaps(after))
 
 
 def _report_damage(house: House, memory: Memory) -> None:
@@ -72,8 +69,5 @@ def _report_damage(house: House, memory: Memory) -> None:
 def _put_on_record(house: House, verdict: Verdict) -> None:
     for note in verdict.notes:
         house.events.emit(note.name, **note.fields)
-    if verdict.backoff:
-        try:
-            house.guards.repair_backoff(verdict.backoff)
-        except LooopError as error:
-            house.events.emit("guard_degraded", guard="backoff", error=str(error))
+    if repaired := verdict.backoff:
+        house.best_effort("backoff", lambda: house.guards.repair_backoff(repaired))

@@ -6,16 +6,15 @@ speaks of failure goes. A crash between two of them costs at most one more decid
 decided, and one line of WHAT CHANGED that was already known; it never skips a world nobody decided.
 """
 
-from collections.abc import Callable
-
 from msgspec.structs import replace
 
 from looop import __version__
-from looop.act.perform import perform, record
+from looop.act.perform import perform
 from looop.decide.attempt import Attempt
 from looop.decide.bundle import Outcome, prune_bundles
 from looop.model.decision import Decision
 from looop.model.errors import LooopError
+from looop.model.facts import FACTS
 from looop.model.moves import Noop, RunShell
 from looop.model.records import Failure, NoopMark, ShellOutput
 from looop.model.report import BeatReport
@@ -26,13 +25,12 @@ from looop.rules.world import changes
 from looop.state.house import House
 
 SHELL_FOLLOW_UP_S = 5
+_FAILURE_CHARS = 400
 
 
 def conclude(house: House, world: World, memory: Memory, attempt: Attempt) -> BeatReport:
     """Perform what was decided and commit it, or record why there is nothing to perform. Never raises."""
     now = house.setting.clock.now()
-    for line in attempt.news:
-        record(house, line, now)
     if attempt.ending == "blocked":
         house.events.emit("tick_error", error=attempt.error)
         return BeatReport(ending="blocked", reason=attempt.error, world_hash=world.hash)
@@ -56,7 +54,7 @@ def _report(world: World, memory: Memory, attempt: Attempt) -> BeatReport:
         changes=changes(memory.baseline, world.items) if isinstance(memory.baseline, dict) else None,
         source=attempt.source,
         why=attempt.why,
-        action=move.kind if move else "",
+        action=move.action if move else "",
         summary=move.summary if move else "",
         run_id=attempt.run_id,
         seconds=attempt.seconds,
@@ -70,18 +68,18 @@ def _commit(
 ) -> BeatReport:
     guards, is_noop = house.guards, isinstance(decision.move, Noop)
     mark = NoopMark(ts=house.setting.clock.now(), hash=world.hash) if is_noop else None
-    _take(house, "commit", lambda: guards.commit(world))
-    _take(house, "reflexes", lambda: guards.record_reflexes(attempt.after) if attempt.after else None)
-    _take(house, "backoff", guards.forgive)
-    _take(house, "noop", lambda: guards.mark_noop(mark))
+    house.best_effort("commit", lambda: guards.commit(world))
+    house.best_effort("reflexes", lambda: guards.record_reflexes(attempt.after) if attempt.after else None)
+    house.best_effort("backoff", guards.forgive)
+    house.best_effort("noop", lambda: guards.mark_noop(mark))
     if attempt.prompt_bytes and isinstance(memory.shell, ShellOutput):
         shown = memory.shell
-        _take(house, "output of run_shell", lambda: guards.drop_shell(shown))
+        house.best_effort("output of run_shell", lambda: guards.drop_shell(shown))
     house.events.emit(
         "decided",
         run_id=report.run_id,
         action=report.action,
-        kind=report.action,
+        kind=decision.move.kind,
         summary=report.summary,
         journal=report.journal,
         secs=report.seconds,
@@ -97,11 +95,11 @@ def _fail(house: House, world: World, memory: Memory, attempt: Attempt, report: 
     now = house.setting.clock.now()
     backoff = gates.after_failure(world, memory, now)
     name = "no_decision" if attempt.ending == "no_decision" else "tick_failed"
-    code = "tick.no_decision" if attempt.ending == "no_decision" else "tick.failed"
-    failure = Failure(ts=now, run_id=report.run_id, code=code, error=report.reason, fails=backoff.fails)
+    failure = Failure(ts=now, run_id=report.run_id, code=FACTS[name].code, error=report.reason, fails=backoff.fails)
     guards, after = house.guards, attempt.after_failure
-    _take(house, "backoff", lambda: guards.record_failure(backoff, failure))
-    _take(house, "reflexes", lambda: guards.record_reflexes(after) if after else None)
+    house.best_effort("backoff", lambda: guards.record_failure(backoff, failure))
+    house.best_effort("reflexes", lambda: guards.record_reflexes(after) if after else None)
+    house.note(f"failed · {report.source} · {report.summary or attempt.ending}: {report.reason}"[:_FAILURE_CHARS], now)
     house.events.emit(
         name,
         run_id=report.run_id,
@@ -111,14 +109,6 @@ def _fail(house: House, world: World, memory: Memory, attempt: Attempt, report: 
         replay=attempt.bundle.path if attempt.bundle else "",
     )
     return _close_bundle(house, attempt, report)
-
-
-def _take(house: House, guard: str, step: Callable[[], None]) -> None:
-    """One step of a commit; when it fails, that is reported and the next ones are taken all the same."""
-    try:
-        step()
-    except LooopError as error:
-        house.events.emit("guard_degraded", guard=guard, error=str(error))
 
 
 def _close_bundle(house: House, attempt: Attempt, report: BeatReport) -> BeatReport:
@@ -136,10 +126,7 @@ def _close_bundle(house: House, attempt: Attempt, report: BeatReport) -> BeatRep
         error=report.reason,
         trust="untrusted" if untrusted else "trusted",
     )
-    try:
-        if attempt.bundle:
-            attempt.bundle.write_json("outcome.json", outcome)
-    except LooopError as error:
-        house.events.emit("guard_degraded", guard="run bundle", error=str(error))
+    if bundle := attempt.bundle:
+        house.best_effort("run bundle", lambda: bundle.write_json("outcome.json", outcome))
     prune_bundles(house.setting.root, house.setting.knobs.runs_keep)
     return report

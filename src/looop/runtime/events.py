@@ -6,12 +6,12 @@ record, not the beat. Source: spec/beat.md §14, edge cases 144, 247.
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Literal, TextIO
-
-import msgspec
 
 from looop.model.errors import LooopError
 from looop.model.facts import FACTS, Level
+from looop.model.text import one_line, to_json
 from looop.runtime.clock import Clock, utc_stamp, wall_clock
 
 Format = Literal["human", "json"]
@@ -60,18 +60,19 @@ class Events:
         row = {"ts": utc_stamp(now).replace("Z", ".000Z"), "event": name}
         row |= {key: value for key, value in fields.items() if key not in row}
         try:
-            self._sink(_encoded(row))
+            self._sink(to_json(row).decode())
             self._sink_works = True
         except LooopError as error:
             if self._sink_works:
-                sys.stderr.write(f"looop: events are not kept: {error}\n")
+                with suppress(OSError, ValueError):
+                    sys.stderr.write(f"looop: events are not kept: {error}\n")
             self._sink_works = False
 
     def _write_line(self, code: str, level: Level, text: str, fields: dict[str, Any], now: int) -> None:
         if self._style == "json":
             record = {"ts": utc_stamp(now), "level": level, "event": code, "msg": text}
             record |= {key: value for key, value in fields.items() if key not in _RESERVED}
-            line = _encoded(record)
+            line = to_json(record, sorted_keys=True).decode()
         else:
             line = self._human(level, text, wall_clock(self._clock, now))
         try:
@@ -82,22 +83,9 @@ class Events:
             self._out = None
 
     def _human(self, level: Level, text: str, clock: str) -> str:
-        flat = text.replace("\r", " ").replace("\n", " ")
+        flat = one_line(text)
         if not self._colour:
             return f"[{clock}] {flat}"
         if level in ("info", "step"):
             return f"{_DIM}[{clock}] {flat}{_RESET}"
         return f"{_DIM}[{clock}]{_RESET} {_COLOURS[level]}{flat}{_RESET}"
-
-
-def _encoded(record: dict[str, Any]) -> str:
-    """The record as JSON; half characters, which stand for bytes that are not UTF-8, become question marks."""
-    order: Literal["sorted"] | None = "sorted" if "msg" in record else None
-    try:
-        return msgspec.json.encode(record, order=order).decode()
-    except UnicodeEncodeError:
-        whole = {
-            key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else repr(value)
-            for key, value in record.items()
-        }
-        return msgspec.json.encode(whole, order=order).decode()

@@ -9,10 +9,10 @@ kept in the detail of its error snapshot. Source: edge case 67.
 import os
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from looop.model.errors import LooopError, Unreadable
+from looop.model.text import to_json
 from looop.rules.gates import backoff_delay
 from looop.rules.world import read_snapshot
 from looop.runtime.command import Command, Ended
@@ -151,4 +151,4 @@ def _error_snapshot(code: int, detail: dict[str, Any]) -> bytes:
 
 
 def _line(value: Any) -> bytes:
-    return msgspec.json.encode(value) + b"\n"
+    return to_json(value) + b"\n"

@@ -5,9 +5,8 @@ Ages change with every second, so they are detail; only what should wake the loo
 
 from typing import Any
 
-import msgspec
-
 from looop.model.errors import Unreadable
+from looop.model.text import to_json
 from looop.rules.due import probe
 from looop.state.house import House
 
@@ -24,7 +23,7 @@ def system_readings(house: House, now: int) -> dict[str, bytes]:
         "sys-schedules": _schedules(house, now),
         "sys-asks": _asks(house, now),
     }
-    return {stem: msgspec.json.encode(reading) + b"\n" for stem, reading in made.items()}
+    return {stem: to_json(reading) + b"\n" for stem, reading in made.items()}
 
 
 def _sessions(house: House) -> dict[str, Any]:

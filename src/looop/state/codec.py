@@ -9,6 +9,7 @@ import msgspec
 
 from looop.model.errors import Corrupt, Unreadable
 from looop.model.records import Fault
+from looop.model.text import to_json
 from looop.store.protocol import Store
 
 T = TypeVar("T")
@@ -20,10 +21,13 @@ def read_record(store: Store, key: str, kind: type[T]) -> T | Fault | None:
         blob = store.read(key)
     except Unreadable as error:
         return Fault(key=key, kind="unreadable", why=str(error))
-    if blob is None:
-        return None
+    return None if blob is None else decode_record(blob.data, key, kind)
+
+
+def decode_record(data: bytes, key: str, kind: type[T]) -> T | Fault:
+    """The record in the bytes read from `key`, a Fault when they are none."""
     try:
-        return msgspec.json.decode(blob.data, type=kind)
+        return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         return Fault(key=key, kind="corrupt", why=f"{key} is not what it should be ({kind.__name__}): {error}")
 
@@ -43,7 +47,7 @@ def write_record(store: Store, key: str, record: Any, *, durable: bool = True) -
 
 def encode_record(record: Any) -> bytes:
     """One line of compact JSON with a newline."""
-    return msgspec.json.encode(record) + b"\n"
+    return to_json(record) + b"\n"
 
 
 def discard(store: Store, key: str) -> None:

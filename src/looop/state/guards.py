@@ -1,6 +1,7 @@
 """What one beat leaves for the next: the hashes, the baseline, the failure record and their kin.
 
-Only the holder of the pulse lock writes these. What they mean is judged in rules/. Source: spec/beat.md §0, §13.
+Only the holder of the pulse lock writes these, but for a person's own moves, which stamp a goal's activity and
+keep a shell output. What they mean is judged in rules/. Source: spec/beat.md §0, §13.
 """
 
 from typing import TypeVar
@@ -19,7 +20,7 @@ from looop.model.records import (
 )
 from looop.model.world import World
 from looop.rules.gates import Memory
-from looop.state.codec import discard, encode_record, read_record, write_record
+from looop.state.codec import decode_record, discard, encode_record, read_record, write_record
 from looop.store.protocol import Store
 
 LAST_HASH = ".last-tick-hash"
@@ -131,8 +132,7 @@ class Guards:
     def wake(self) -> tuple[bytes, NextWake | Fault] | None:
         """The pending wake with its exact bytes, for `drop_wake`; None when there is none. Raises Unreadable."""
         blob = self._store.read(WAKE)
-        record = self._read(WAKE, NextWake)
-        return None if blob is None or record is None else (blob.data, record)
+        return None if blob is None else (blob.data, decode_record(blob.data, WAKE, NextWake))
 
     def set_wake(self, due: int) -> None:
         """Force the beat at `due`. Raises Unwritable."""

@@ -1,12 +1,13 @@
 """The house: everything a beat or a verb works with, handed around as one frozen value."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
 from looop.config.knobs import Knobs
+from looop.model.errors import LooopError
 from looop.rules.gates import Limits
-from looop.runtime.clock import Clock
+from looop.runtime.clock import Clock, minute_stamp
 from looop.runtime.command import Stop
 from looop.runtime.events import Events
 from looop.runtime.proc import Processes
@@ -57,6 +58,17 @@ class House(Struct, frozen=True):
     intents: Intents
     mailbox: Mailbox
     leases: Leases
+
+    def best_effort(self, guard: str, step: Callable[[], object]) -> None:
+        """Take a step whose failure costs only itself: it is put on record under `guard`, and nothing is raised."""
+        try:
+            step()
+        except LooopError as error:
+            self.events.emit("guard_degraded", guard=guard, error=str(error))
+
+    def note(self, line: str, now: int) -> None:
+        """Journal one line, as a best effort: failing after an effect would repeat the effect. Edge case 118."""
+        self.best_effort("journal", lambda: self.journal.write(line, minute_stamp(self.setting.clock, now)))
 
     @property
     def limits(self) -> Limits:

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from looop.model.errors import Unreadable
-from looop.model.records import Fault, Intent
-from looop.state.codec import encode_record, read_record
+from looop.model.records import Intent
+from looop.state.codec import decode_record, encode_record, read_record
 from looop.store.protocol import Store
 
 _NAME = re.compile(r"\.action-wal(\..+)?\.json")
@@ -18,10 +17,11 @@ _GRACE_S = 60
 
 
 class Interrupted(Struct, frozen=True):
-    """An action that was begun and never ended; `?` where the record does not say."""
+    """An action that was begun and never ended; `?` where the record does not say. `cmd` may be empty."""
 
     action: str
     fingerprint: str
+    cmd: str = ""
 
 
 class Intents:
@@ -40,30 +40,30 @@ class Intents:
         """Take an announcement back. Raises Unreadable, Unwritable."""
         self._store.swap(token, encode_record(intent), None)
 
+    def is_open(self, fingerprint: str) -> bool:
+        """Whether such an action was begun and nobody knows how it ended. Raises Unreadable."""
+        records = (read_record(self._store, key, Intent) for key in self._keys())
+        return any(isinstance(record, Intent) and record.fingerprint == fingerprint for record in records)
+
     def sweep(self, now: int, default_timeout_s: int) -> Iterator[Interrupted]:
-        """Remove what was interrupted, one by one: announced, and older than its own deadline plus a minute.
+        """What was interrupted, one by one: announced, and older than its own deadline plus a minute.
 
-        An action without a deadline is never judged. Raises Unreadable, Unwritable.
+        Each record goes once its report has been taken, so a crash in between reports it again. An action without a
+        deadline is never judged. Raises Unreadable, Unwritable.
         """
-        for entry in self._store.list(""):
-            if _NAME.fullmatch(entry.name) and (left := self._take(entry.name, now, default_timeout_s)):
-                yield left
-
-    def _take(self, key: str, now: int, default_timeout_s: int) -> Interrupted | None:
-        record = read_record(self._store, key, Intent)
-        if record is None or (isinstance(record, Fault) and record.kind == "unreadable"):
-            return None
-        if isinstance(record, Intent) and not _is_over(record, now, default_timeout_s):
-            return None
-        try:
+        for key in self._keys():
             blob = self._store.read(key)
-        except Unreadable:
-            return None
-        if blob is None or not self._store.swap(key, blob.data, None):
-            return None
-        if isinstance(record, Fault):
-            return Interrupted(action="?", fingerprint="?")
-        return Interrupted(action=record.kind, fingerprint=record.fingerprint)
+            record = None if blob is None else decode_record(blob.data, key, Intent)
+            if blob is None or (isinstance(record, Intent) and not _is_over(record, now, default_timeout_s)):
+                continue
+            if isinstance(record, Intent):
+                yield Interrupted(action=record.kind, fingerprint=record.fingerprint, cmd=record.cmd)
+            else:
+                yield Interrupted(action="?", fingerprint="?")
+            self._store.swap(key, blob.data, None)
+
+    def _keys(self) -> list[str]:
+        return [entry.name for entry in self._store.list("") if _NAME.fullmatch(entry.name)]
 
 
 def _is_over(record: Intent, now: int, default_timeout_s: int) -> bool:

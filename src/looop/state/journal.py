@@ -1,5 +1,6 @@
 """The journal: one line for every move, in local time, for people to read."""
 
+from looop.model.text import one_line
 from looop.state.codec import LineLog
 from looop.store.protocol import Store
 
@@ -13,9 +14,8 @@ class Journal:
         self._log = LineLog(store, KEY, max_bytes)
 
     def write(self, text: str, stamp: str) -> None:
-        """Add `- <stamp> <text>` as one line. Raises Unwritable."""
-        flat = text.replace("\r", " ").replace("\n", " ")
-        self._log.append(f"- {stamp} {flat}")
+        """Add `- <stamp> <text>` as one line that is safe to show. Raises Unwritable."""
+        self._log.append(f"- {stamp} {one_line(text)}")
 
     def tail(self, count: int) -> list[str]:
         """The last `count` lines verbatim. Raises Unreadable."""

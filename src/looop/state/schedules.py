@@ -3,6 +3,7 @@
 import msgspec
 
 from looop.model.records import Fault, Schedule
+from looop.model.text import to_json
 from looop.state.codec import discard, names_in, read_record
 from looop.store.protocol import Store
 
@@ -25,7 +26,7 @@ class Schedules:
     def write(self, name: str, schedule: Schedule) -> None:
         """Create or replace a schedule, as pretty JSON for a person to edit. Raises Unwritable."""
         record = {"v": schedule.v} | msgspec.to_builtins(schedule)
-        text = msgspec.json.format(msgspec.json.encode(record), indent=2)
+        text = msgspec.json.format(to_json(record), indent=2)
         self._store.write(f"schedules/{name}.json", text + b"\n")
 
     def drop(self, name: str) -> None:

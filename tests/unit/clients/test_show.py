@@ -3,8 +3,9 @@
 import msgspec
 import pytest
 
-from looop.clients.cli.show import age, clean, clip, columns, report_lines, visible
+from looop.clients.cli.show import age, clip, columns, report_lines
 from looop.model.report import BeatReport
+from looop.model.text import one_line, visible
 from looop.model.world import Change
 
 
@@ -15,20 +16,20 @@ from looop.model.world import Change
         ("日本 ⚑ é", "日本 ⚑ é"),
         ("a\nb\tc", "a b c"),
         ("\x1b[31mred", "\\x1b[31mred"),
-        ("\r\x07\x00\x7f", "\\x0d\\x07\\x00\\x7f"),
+        ("\r\x07\x00\x7f", " \\x07\\x00\\x7f"),
         ("\u009b1m\u0085", "\\x9b1m\\x85"),
         ("\u202etxt\u2028\u2066", "\\u202etxt\\u2028\\u2066"),
         ("\udcff\udc9b", "\\xff\\x9b"),
         ("\ud83d", "\\ud83d"),
     ],
 )
-def test_clean(text: str, shown: str) -> None:
+def test_one_line(text: str, shown: str) -> None:
     """Control characters, direction marks and broken bytes are made visible, all on one line.
 
     Source: spec/edge-cases.md items 238, 258.
     """
-    assert clean(text) == shown
-    assert clean(text).encode()
+    assert one_line(text) == shown
+    assert one_line(text).encode()
 
 
 def test_visible_keeps_lines() -> None:

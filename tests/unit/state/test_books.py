@@ -113,10 +113,10 @@ def test_a_log_rotates_what_an_earlier_process_left() -> None:
 
 
 def test_only_line_feeds_end_a_journal_line() -> None:
-    """U+2028 and vertical tabs stay within their line. Source: spec/edge-cases.md item 258."""
+    """Other line separators are made visible: one record, one line. Source: spec/edge-cases.md item 258."""
     journal = Journal(MemoryStore(), 0)
     journal.write("a\u2028b\x0bc\rd\ne\ud800", "2026-01-01 00:00")
-    assert journal.tail(5) == ["- 2026-01-01 00:00 a\u2028b\x0bc d e?"]
+    assert journal.tail(5) == ["- 2026-01-01 00:00 a\\u2028b\\x0bc d e\\ud800"]
 
 
 def test_a_wake_that_was_rewritten_survives() -> None:

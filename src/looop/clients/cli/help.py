@@ -7,8 +7,8 @@ import click
 from looop import __version__
 from looop.clients.cli.output import say
 from looop.clients.cli.parser import VERBS, looop
-from looop.clients.cli.show import clean
 from looop.contract.surroundings import places
+from looop.model.text import one_line
 
 _PROGRAM = "looop"
 
@@ -60,7 +60,7 @@ def config(ctx: click.Context, shell: str) -> None:
 
 def _manual() -> list[str]:
     text = files("looop.clients.cli").joinpath("manual.txt").read_text(encoding="utf-8")
-    here = [f"  {what:<12} {clean(place)}" for what, place in places().items()]
+    here = [f"  {what:<12} {one_line(place)}" for what, place in places().items()]
     return [*text.rstrip("\n").split("\n"), *(["", "THIS PROFILE", *here] if here else [])]
 
 

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from looop.clients.cli.show import clean, report_lines, state_lines, visible
+from looop.clients.cli.show import report_lines, state_lines
 from looop.contract.verbs import Engine, StateView
 from looop.model.moves import AnyMove
+from looop.model.text import one_line, visible
 
 _PATIENCE_S = 2.0
 
@@ -35,7 +36,7 @@ def say(*lines: str) -> None:
 
 def talk(message: str) -> None:
     """One line on stderr, with our name in front exactly once."""
-    flat = clean(message.strip())
+    flat = one_line(message.strip())
     sys.stderr.write((flat if flat.startswith("looop:") else f"looop: {flat}") + "\n")
 
 
@@ -67,7 +68,7 @@ def steer(move: AnyMove, journal: str) -> None:
     """Make a move as a person and print its summary."""
     from looop.contract.local import open_local
 
-    say(clean(open_local().steer(move, journal)))
+    say(one_line(open_local().steer(move, journal)))
 
 
 def show_state(view: StateView, changed: list[str] | None = None, *, as_json: bool) -> None:
@@ -113,11 +114,11 @@ def patience(what: str) -> Iterator[None]:
 def _encodable(value: Any) -> Any:
     """`value` without lone surrogates, which stand for bytes that are not UTF-8."""
     if isinstance(value, str):
-        return value if value.isascii() else clean(value)
+        return value if value.isascii() else one_line(value)
     if isinstance(value, dict):
         return {_encodable(key): _encodable(part) for key, part in value.items()}
     return [_encodable(part) for part in value] if isinstance(value, list) else value
 
 
 def _unprintable(ch: str) -> bool:
-    return ch != "\n" and not (" " <= ch < "\x7f") and clean(ch) != ch
+    return ch != "\n" and not (" " <= ch < "\x7f") and one_line(ch) != ch

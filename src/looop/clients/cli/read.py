@@ -4,10 +4,10 @@ import click
 import msgspec
 
 from looop.clients.cli.output import escaped, print_json, say, show_state
-from looop.clients.cli.show import clean
 from looop.clients.cli.words import json_option
 from looop.contract.local import open_local
 from looop.contract.verbs import Filter
+from looop.model.text import one_line
 
 
 @click.command()
@@ -45,7 +45,7 @@ def journal(count: int, as_json: bool) -> None:
     if as_json:
         print_json(lines)
     else:
-        say(*map(clean, lines) if lines else ["the journal is empty"])
+        say(*map(one_line, lines) if lines else ["the journal is empty"])
 
 
 @click.command()
@@ -57,7 +57,7 @@ def events(count: int, as_json: bool) -> None:
     if as_json:
         print_json([msgspec.Raw(row.encode()) for row in rows if _is_json(row)])
     else:
-        say(*(escaped(row) if _is_json(row) else clean(row) for row in rows))
+        say(*(escaped(row) if _is_json(row) else one_line(row) for row in rows))
 
 
 @click.command()

@@ -5,12 +5,13 @@ import os
 import click
 
 from looop.clients.cli.output import give, patience, print_json, say, steer, talk
-from looop.clients.cli.show import clean, compact, sensor_line
+from looop.clients.cli.show import compact, sensor_line
 from looop.clients.cli.words import Verbs, body_of, complete, journal_option, json_option
 from looop.contract.local import open_local
 from looop.contract.templates import TEMPLATES, Template
 from looop.model.ids import require_id
 from looop.model.moves import WriteSensor
+from looop.model.text import one_line
 
 _names = complete(lambda local: [view.name for view in local.sensors()])
 
@@ -48,7 +49,7 @@ def sensor_list(as_json: bool) -> None:
 def sensor_run(ctx: click.Context, name: str, as_json: bool) -> None:
     """Run one sensor now, to try it; the reading is shown, not published. Exit code 1 when it fails."""
     local = open_local()
-    with patience(f"running {clean(name)}"):
+    with patience(f"running {one_line(name)}"):
         tried = local.try_sensor(name)
     if as_json:
         print_json(tried)
@@ -75,7 +76,7 @@ def _template_command(template: Template) -> click.Command:
         if given.get("path", "~").startswith("~") is False:
             given["path"] = os.path.abspath(given["path"])
         chosen = name or template.kind
-        say(clean(open_local().add_sensor(template.kind, chosen, given, journal)))
+        say(one_line(open_local().add_sensor(template.kind, chosen, given, journal)))
         talk(f"try it: `looop sensor run {chosen}`")
 
     params: list[click.Parameter] = [click.Argument(["name"], required=False)]

@@ -1,7 +1,6 @@
 """Turning values into lines for people. Nothing here prints; text from outside never reaches a terminal raw."""
 
 import os
-import re
 import sys
 from typing import Any
 
@@ -11,19 +10,8 @@ from looop.contract.verbs import GoalView, ScheduleView, SensorView, StateView
 from looop.model.prompt import GoalStatus
 from looop.model.records import Ask
 from looop.model.report import BeatReport
+from looop.model.text import one_line
 from looop.model.world import Change
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
-
-
-def clean(text: str) -> str:
-    """`text` with control characters made visible, on one line."""
-    return visible(text.replace("\n", " ").replace("\t", " "))
-
-
-def visible(text: str) -> str:
-    """`text` with control characters made visible; its lines and tabs stay."""
-    return _CONTROL.sub(_name_of, text)
 
 
 def clip(text: str, width: int) -> str:
@@ -49,14 +37,6 @@ def columns(ch: str) -> int:
     if category(ch) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if east_asian_width(ch) in "WF" else 1
-
-
-def _name_of(match: re.Match[str]) -> str:
-    """A byte that is not UTF-8 and a control character as \\xff, any other as \\uffff."""
-    code = ord(match.group())
-    if 0xDC80 <= code <= 0xDCFF:
-        code -= 0xDC00
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 def width() -> int:
@@ -102,27 +82,27 @@ def state_lines(view: StateView, changed: list[str] | None = None) -> list[str]:
     lines += ["sensors:"] if view.snapshots else []
     for stem, snapshot in sorted(view.snapshots.items()):
         signal = snapshot.get("signal", snapshot) if isinstance(snapshot, dict) else snapshot
-        lines.append(f"  {clean(stem)}  {clean(compact(signal))}")
+        lines.append(f"  {one_line(stem)}  {one_line(compact(signal))}")
     lines += ["journal (latest):"] if view.journal_tail else []
-    lines += [f"  {clean(line)}" for line in view.journal_tail[-3:]]
+    lines += [f"  {one_line(line)}" for line in view.journal_tail[-3:]]
     return [clip(line, wide) for line in lines]
 
 
 def ask_lines(ask: Ask, now: int) -> list[str]:
     """A question that waits for a person."""
-    first = clean(ask.prompt.strip().split("\n", 1)[0])
-    lines = [f"  ⚑ {clean(ask.id)} ({clean(ask.worker)} · {age(max(now - ask.ts, 0))}): {first}"]
-    lines += [f"      ref: {clean(ask.reference)}"] if ask.reference else []
-    lines += [f"      options: {clean(', '.join(ask.options))}"] if ask.options else []
+    first = one_line(ask.prompt.strip().split("\n", 1)[0])
+    lines = [f"  ⚑ {one_line(ask.id)} ({one_line(ask.worker)} · {age(max(now - ask.ts, 0))}): {first}"]
+    lines += [f"      ref: {one_line(ask.reference)}"] if ask.reference else []
+    lines += [f"      options: {one_line(', '.join(ask.options))}"] if ask.options else []
     return lines
 
 
 def _status_line(status: GoalStatus) -> str:
     mark = {"done": "✓", "unknown": "?"}.get(status.status, "·")
-    note = f"  ({clean(status.why)})" if status.why else ""
+    note = f"  ({one_line(status.why)})" if status.why else ""
     if status.suspended:
         note += f"  (suspended: {', '.join(f'reflex #{n}' for n in status.suspended)})"
-    return f"  {mark} {clean(status.goal)}  {status.status}{note}"
+    return f"  {mark} {one_line(status.goal)}  {status.status}{note}"
 
 
 def change_lines(changes: list[Change] | None) -> list[str]:
@@ -133,37 +113,37 @@ def change_lines(changes: list[Change] | None) -> list[str]:
     for change in changes:
         name = change.name.removeprefix("snap:")
         if change.kind == "added":
-            lines.append(f"  + {clean(name)}  {clean(change.new or '')}")
+            lines.append(f"  + {one_line(name)}  {one_line(change.new or '')}")
         elif change.kind == "removed":
-            lines.append(f"  - {clean(name)}")
+            lines.append(f"  - {one_line(name)}")
         elif change.new is None:
-            lines.append(f"  ~ {clean(name)}  edited")
+            lines.append(f"  ~ {one_line(name)}  edited")
         else:
-            lines.append(f"  ~ {clean(name)}  {clean(change.old or '')} -> {clean(change.new)}")
+            lines.append(f"  ~ {one_line(name)}  {one_line(change.old or '')} -> {one_line(change.new)}")
     return [clip(line, width()) for line in lines] or ["  nothing"]
 
 
 def report_lines(report: BeatReport, *, dry_run: bool) -> list[str]:
     """What a beat did, or would do, for people."""
     if report.ending == "idle":
-        return [f"idle: {_IDLE.get(report.reason) or clean(report.reason)}"]
+        return [f"idle: {_IDLE.get(report.reason) or one_line(report.reason)}"]
     if report.ending in ("blocked", "stopped"):
-        return [f"{report.ending}: {clean(report.reason)}".rstrip(": ")]
+        return [f"{report.ending}: {one_line(report.reason)}".rstrip(": ")]
     lines = ["changed:", *change_lines(report.changes)]
     lines += [_status_line(goal) for goal in report.goals]
     if report.prompt_bytes:
         lines.append(f"prompt: {report.prompt_bytes} bytes (about {report.prompt_bytes // 4} tokens)")
     if dry_run and not report.action:
-        lines.append(f"would ask: {clean(report.source)}")
+        lines.append(f"would ask: {one_line(report.source)}")
     elif dry_run:
-        lines.append(f"would do: {clean(report.summary)}")
+        lines.append(f"would do: {one_line(report.summary)}")
     elif report.ending == "failed":
-        lines.append(f"failed: {clean(report.reason)}")
+        lines.append(f"failed: {one_line(report.reason)}")
     else:
-        lines.append(f"did: {clean(report.journal)}")
+        lines.append(f"did: {one_line(report.journal)}")
     because = f"{report.source}" + (f", {report.why}" if report.why else "")
-    replay = [f"replay: runs/{clean(report.run_id)}"] if report.run_id else []
-    return [*lines, f"because: {clean(because)}", *replay]
+    replay = [f"replay: runs/{one_line(report.run_id)}"] if report.run_id else []
+    return [*lines, f"because: {one_line(because)}", *replay]
 
 
 _IDLE = {
@@ -176,17 +156,17 @@ _IDLE = {
 
 def goal_line(view: GoalView) -> str:
     """One row of `looop goal list`."""
-    note = f"\t{clean(view.why)}" if view.why else ""
-    return f"{clean(view.id)}\t{view.status}\tacted {age(view.age_s)}{note}"
+    note = f"\t{one_line(view.why)}" if view.why else ""
+    return f"{one_line(view.id)}\t{view.status}\tacted {age(view.age_s)}{note}"
 
 
 def sensor_line(view: SensorView) -> str:
     """One row of `looop sensor list`."""
-    said = f"FAILS: {clean(view.error)}" if view.error else clean(compact(view.signal))
+    said = f"FAILS: {one_line(view.error)}" if view.error else one_line(compact(view.signal))
     every = f"every {view.interval_s}s" if view.interval_s else "every beat"
-    return f"{clean(view.name)}\t{every}\t{age(view.age_s)}\t{clip(said, 100)}"
+    return f"{one_line(view.name)}\t{every}\t{age(view.age_s)}\t{clip(said, 100)}"
 
 
 def schedule_line(view: ScheduleView) -> str:
     """One row of `looop schedule list`. Source: spec/cli.md §2."""
-    return f"{clean(view.name)}\t{clean(compact(view.signal))}\t{clean(compact(view.detail))}"
+    return f"{one_line(view.name)}\t{one_line(compact(view.signal))}\t{one_line(compact(view.detail))}"

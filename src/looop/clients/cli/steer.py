@@ -6,12 +6,13 @@ from typing import Any
 import click
 
 from looop.clients.cli.output import give, patience, print_json, say, steer, talk
-from looop.clients.cli.show import clean, goal_line, schedule_line, visible
+from looop.clients.cli.show import goal_line, schedule_line
 from looop.clients.cli.words import Duration, Verbs, body_of, complete, journal_option, json_option
 from looop.contract.local import open_local
 from looop.model.decision import MIN_EVERY_S, check_move
 from looop.model.ids import require_id
 from looop.model.moves import ArchiveGoal, DropSchedule, RunShell, WriteGoal, WritePlaybook, WriteSchedule
+from looop.model.text import one_line, visible
 
 _goal_ids = complete(lambda local: [view.id for view in local.goals()])
 _schedule_names = complete(lambda local: [view.name for view in local.schedules()])
@@ -64,9 +65,9 @@ def goal_show(goal_id: str, as_json: bool) -> None:
     if as_json:
         print_json(view)
         return
-    say(goal_line(view), f"done when: {clean(view.done or 'a person says so')}")
+    say(goal_line(view), f"done when: {one_line(view.done or 'a person says so')}")
     for n, reflex in enumerate(view.reflexes):
-        say(f"reflex #{n} {clean(reflex)}" + (" (suspended)" if n in view.suspended else ""))
+        say(f"reflex #{n} {one_line(reflex)}" + (" (suspended)" if n in view.suspended else ""))
     say("", visible(view.text.rstrip("\n")))
 
 
@@ -103,7 +104,7 @@ def playbook_history(as_json: bool) -> None:
     if as_json:
         print_json(versions)
     else:
-        say(*map(clean, versions) if versions else ["no older versions"])
+        say(*map(one_line, versions) if versions else ["no older versions"])
 
 
 @click.group(cls=Verbs)
@@ -162,6 +163,6 @@ def run(command: tuple[str, ...], reason: str | None, journal: str) -> None:
         raise click.UsageError("give a command: `looop run 'make test'`")
     with patience("running"):
         ran = open_local().run(RunShell(cmd=cmd, reason=reason), journal)
-    say(clean(ran.summary))
+    say(one_line(ran.summary))
     if ran.output.strip():
         talk(f"it printed: {ran.output.strip()}")

@@ -1,0 +1,45 @@
+"""Text from outside, made safe to show and to store. Source: edge cases 119, 183, 238."""
+
+import re
+from typing import Any
+
+import msgspec
+
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]",
+)
+
+
+def visible(text: str) -> str:
+    """`text` with control and direction characters and half characters made visible; its lines and tabs stay."""
+    return _CONTROL.sub(_name_of, text)
+
+
+def one_line(text: str) -> str:
+    """`text` on one line, with nothing in it that a terminal would obey."""
+    return visible(text.replace("\r", " ").replace("\n", " ").replace("\t", " "))
+
+
+def to_json(value: Any, *, sorted_keys: bool = False) -> bytes:
+    """Compact JSON of a value of ours; half characters, which stand for bytes that are not UTF-8, become `?`."""
+    order: Any = "sorted" if sorted_keys else None
+    try:
+        return msgspec.json.encode(value, order=order)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_whole(msgspec.to_builtins(value)), order=order)
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_whole(key): _whole(part) for key, part in value.items()}
+    return [_whole(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def _name_of(match: re.Match[str]) -> str:
+    """A byte that is not UTF-8 and a control character as \\xff, any other as \\uffff."""
+    code = ord(match.group())
+    if 0xDC80 <= code <= 0xDCFF:
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
