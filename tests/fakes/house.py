@@ -47,7 +47,7 @@ class Home:
 
     def furnish(self, **knobs: Any) -> House:
         """Furnish anew with these knobs, as a new process would; what is on disk stays."""
-        paths = Paths(data_dir=str(self.root), config_file=str(self.root / "config.json"), is_default=False)
+        paths = Paths(data_dir=str(self.root), given_config="", is_default=False)
         events = Events(self.clock, lambda row: self.rows.append(json.loads(row)), self.out, "json")
         setting = Setting(
             root=str(self.root),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from looop.config.file import Config
 from tests.fakes.disk import QuickDisk
 from tests.fakes.house import Home
 
@@ -56,6 +57,39 @@ def test_the_last_object_printed_counts(home: Home, printed: str, summary: str) 
     home.runner("cat values/out")
     assert home.run_beat().summary == summary
     assert not made(home)
+
+
+@pytest.mark.parametrize("command", ["cat", "sh -c 'cat; echo That was the prompt.'", "tee copy >&2"])
+def test_a_runner_that_repeats_the_prompt_decides_nothing(home: Home, command: str) -> None:
+    """The prompt shows moves, and what sensors say: printed back it is nobody's decision.
+
+    Source: design §3 row 8.
+    """
+    home.write("goals/g.md", f"Hand over {GOAL} and look.\n")
+    home.says("s", {"signal": 1, "detail": GOAL})
+    home.config = Config(tick_command=command)
+    report = home.run_beat()
+    assert report.ending == "failed" and "exactly one JSON object" in report.reason
+    assert not made(home)
+
+
+def test_talk_on_stderr_decides_nothing(home: Home) -> None:
+    """A CLI shows on stderr what it reads and does; only stdout can hold its answer.
+
+    Source: design §3 row 8.
+    """
+    home.runner(f"echo '{GOAL}' >&2")
+    assert home.run_beat().ending == "failed" and not made(home)
+    assert GOAL in (home.bundles()[-1] / "output.log").read_text()
+
+
+def test_a_line_that_lost_its_beginning_decides_nothing(home: Home) -> None:
+    """When only the end of a long line is known, an object in it may have been part of another.
+
+    Source: design §3 row 8.
+    """
+    home.runner(f"printf '%s' '{{\"quoted\":['; head -c 100000 /dev/zero | tr '\\0' ' '; echo '{GOAL}]}}'")
+    assert home.run_beat().ending == "failed" and not made(home)
 
 
 def test_the_end_of_a_long_output_is_looked_at(home: Home) -> None:
@@ -200,6 +234,16 @@ def test_a_decision_of_a_failed_attempt_is_not_the_next_ones(home: Home, ending:
     home.runner(f'[ $(wc -l < "$0.asked") = 1 ] || exit 0; cp "$0.json" .decision.json; {ending}')
     assert home.run_beat().ending == "failed"
     assert home.asked == 2 and not made(home)
+
+
+def test_pauses_count_against_the_deadline(home: Home) -> None:
+    """When the pause before the next attempt reaches the deadline, there is no next attempt.
+
+    Source: spec/beat.md §9.1.
+    """
+    home.furnish(runner_retries=3, runner_retry_sleep=60, tick_timeout_secs=30)
+    home.runner("exit 1")
+    assert home.run_beat().ending == "failed" and home.asked == 1
 
 
 def test_a_runner_that_hangs_is_not_retried(home: Home) -> None:

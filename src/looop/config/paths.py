@@ -10,11 +10,16 @@ from looop.model.errors import NoHome
 
 
 class Paths(Struct, frozen=True):
-    """The absolute places of one profile."""
+    """The absolute places of one profile. `given_config` is the config file that was asked for, empty when none was."""
 
     data_dir: str
-    config_file: str
+    given_config: str
     is_default: bool
+
+    @property
+    def config_file(self) -> str:
+        """Where the config is now: `config.toml` where there is one, else `config.json`."""
+        return self.given_config or _config_in(self.data_dir)
 
 
 def find_paths(environ: Mapping[str, str]) -> Paths:
@@ -23,7 +28,7 @@ def find_paths(environ: Mapping[str, str]) -> Paths:
     data_dir = os.path.abspath(given) if given else os.path.join(_state_home(environ), "looop")
     return Paths(
         data_dir=data_dir,
-        config_file=os.path.abspath(environ["LOOOP_CONFIG"]) if environ.get("LOOOP_CONFIG") else _config_in(data_dir),
+        given_config=os.path.abspath(environ["LOOOP_CONFIG"]) if environ.get("LOOOP_CONFIG") else "",
         is_default=not given,
     )
 

@@ -3,29 +3,32 @@
 Its exit status alone proves nothing: a decide needs exit 0 and a decision nobody had left there before.
 
 Note [Where the decision is]
-The file wins. Without one, the last JSON object with an `action` in the last 64 KiB of the output counts.
+The file wins. Without one, the last JSON object with an `action` in the last 64 KiB of stdout counts; stderr is
+talk, where some runners show what they read and do.
 Source: design §3 row 8.
 """
 
 import os
 import re
-import select
 import shlex
 from collections.abc import Callable
+from time import monotonic
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from looop.decide.bundle import Bundle, Tee
 from looop.model.errors import LooopError
 from looop.rules.final_text import last_decision
 from looop.runtime.clock import wall_clock
-from looop.runtime.command import Command, Ended
+from looop.runtime.command import Command, Ended, pause
 from looop.state.codec import discard
 from looop.state.house import House
 
 DECISION = ".decision.json"
 _PLACEHOLDER = re.compile(r""""\{\{prompt_file\}\}"|'\{\{prompt_file\}\}'|\{\{prompt_file\}\}""")
 _KEEP_BYTES = 65536
+_KEEP_ERRORS = 4096
 
 
 class Answer(Struct, frozen=True):
@@ -44,27 +47,18 @@ def drop_stale_decision(house: House) -> None:
         house.events.emit("stale_decision")
 
 
-def ask_command(house: House, tick_command: str, bundle: Bundle) -> Answer:
+def ask_command(house: House, tick_command: str, bundle: Bundle, prompt: str) -> Answer:
     """Run the command on the bundle's prompt and collect its decision. Never raises for what the runner does."""
-    tee = Tee([bundle.file("output.log"), os.path.join(house.setting.root, "tick.log")])
-    raw = Tee([bundle.file("stream.jsonl")])
-    lines = _Lines(lambda line: tee.write(f"[{_now(house)}] {line}\n".encode("utf-8", "replace")))
-
-    def take(chunk: bytes) -> None:
-        raw.write(chunk)
-        lines.feed(chunk)
-
+    copies = _Copies(house, bundle)
     try:
-        ended = _run_with_retries(house, runner_command(house, tick_command, bundle), take)
-        lines.end()
+        ended = _run_with_retries(house, runner_command(house, tick_command, bundle), copies)
     except LooopError as error:
         return Answer(error=_cannot_consume(error))
     finally:
-        tee.close()
-        raw.close()
-    if problem := tee.problem or raw.problem:
-        house.events.emit("guard_degraded", guard="copy of the runner's output", error=problem)
-    return _answer(house, ended)
+        copies.close()
+    if copies.problem:
+        house.events.emit("guard_degraded", guard="copy of the runner's output", error=copies.problem)
+    return _answer(house, ended, prompt)
 
 
 def runner_command(house: House, tick_command: str, bundle: Bundle) -> Command:
@@ -80,31 +74,31 @@ def runner_command(house: House, tick_command: str, bundle: Bundle) -> Command:
         deadline_s=house.setting.knobs.tick_timeout_secs,
         keep=_KEEP_BYTES,
         keep_end=True,
-        merge_errors=True,
+        keep_errors=_KEEP_ERRORS,
     )
 
 
-def _run_with_retries(house: House, command: Command, take: Callable[[bytes], None]) -> Ended:
+def _run_with_retries(house: House, command: Command, copies: "_Copies") -> Ended:
     """Each attempt gets the whole prompt anew, and what a failed one left is not the next one's decision. §9.1.
 
-    Raises Unreadable, Unwritable when such a decision cannot be removed.
+    All attempts and the pauses between them share one deadline, and `seconds` is their sum. Raises Unreadable,
+    Unwritable when a failed attempt's decision cannot be removed.
     """
-    knobs, deadline = house.setting.knobs, command.deadline_s
-    spent = 0.0
-    for attempt in range(1, knobs.runner_retries + 2):
-        ended = house.setting.processes.run(command, take)
-        spent += ended.seconds
-        left = deadline - spent
-        if attempt > knobs.runner_retries or not _worth_retrying(ended, knobs.runner_retry_match):
+    knobs, began = house.setting.knobs, monotonic()
+    attempts, limit = knobs.runner_retries + 1, command.deadline_s
+    for attempt in range(1, attempts + 1):
+        ended = house.setting.processes.run(command, copies.output, copies.errors)
+        wait, passed = knobs.runner_retry_sleep * attempt, monotonic() - began
+        if attempt == attempts or not _worth_retrying(ended, knobs.runner_retry_match):
             break
-        if deadline and left <= 0:
+        if limit and passed + wait >= limit:
             break
-        take(f"looop-retry: attempt {attempt} of {knobs.runner_retries + 1} failed, trying again\n".encode())
-        if _pause(house, knobs.runner_retry_sleep * attempt):
-            return Ended(stopped=True, seconds=spent)
+        copies.note(f"looop-retry: attempt {attempt} of {attempts} failed, trying again in {wait}s")
+        if pause(house.setting.stop, wait):
+            return Ended(stopped=True, seconds=monotonic() - began)
         drop_stale_decision(house)
-        command = _with_deadline(command, max(int(left), 1) if deadline else 0)
-    return ended
+        command = replace(command, deadline_s=max(int(limit - passed - wait), 1) if limit else 0)
+    return replace(ended, seconds=monotonic() - began)
 
 
 def _worth_retrying(ended: Ended, pattern: str) -> bool:
@@ -115,26 +109,12 @@ def _worth_retrying(ended: Ended, pattern: str) -> bool:
     if not pattern.strip():
         return False
     try:
-        return re.search(pattern, ended.output.decode("utf-8", "replace"), re.IGNORECASE) is not None
+        return re.search(pattern, _all_text(ended), re.IGNORECASE) is not None
     except re.error:
         return False
 
 
-def _pause(house: House, seconds: float) -> bool:
-    """Wait, and say whether a stop was requested meanwhile."""
-    stop = house.setting.stop
-    if stop.fileno() >= 0:
-        select.select([stop.fileno()], [], [], seconds)
-    return stop.requested()
-
-
-def _with_deadline(command: Command, deadline_s: int) -> Command:
-    from msgspec.structs import replace
-
-    return replace(command, deadline_s=deadline_s)
-
-
-def _answer(house: House, ended: Ended) -> Answer:
+def _answer(house: House, ended: Ended, prompt: str) -> Answer:
     seconds = round(ended.seconds, 1)
     if ended.stopped:
         return Answer(stopped=True, seconds=seconds)
@@ -148,7 +128,15 @@ def _answer(house: House, ended: Ended) -> Answer:
         return Answer(error=_cannot_consume(error), seconds=seconds)
     if blob is not None:
         return Answer(text=blob.data.decode("utf-8", "replace"), seconds=seconds)
-    return Answer(text=last_decision(ended.output.decode("utf-8", "replace")), seconds=seconds)
+    return Answer(text=last_decision(_final_text(ended), prompt), seconds=seconds)
+
+
+def _final_text(ended: Ended) -> str:
+    """What was kept of stdout, without a first line whose beginning is lost."""
+    kept = ended.output
+    if ended.output_bytes > len(kept):
+        kept = kept[kept.find(b"\n") + 1 :]
+    return kept.decode("utf-8", "replace")
 
 
 def _cannot_consume(error: LooopError) -> str:
@@ -165,12 +153,42 @@ def _why_failed(house: House, ended: Ended) -> str:
         return f"timed out after {limit}s (LOOOP_TICK_TIMEOUT_SECS), its process group was killed"
     if ended.signal is not None:
         return f"killed by signal {ended.signal}"
-    tail = ended.output.decode("utf-8", "replace").strip()[-400:]
+    tail = _all_text(ended).strip()[-400:]
     return f"exited with {ended.code}" + (f": {tail}" if tail else "")
 
 
-def _now(house: House) -> str:
-    return wall_clock(house.setting.clock, house.setting.clock.now())
+def _all_text(ended: Ended) -> str:
+    return (ended.output + b"\n" + ended.errors).decode("utf-8", "replace")
+
+
+class _Copies:
+    """What the runner says, as it comes: raw stdout in `stream.jsonl`, stamped lines of both streams for people."""
+
+    def __init__(self, house: House, bundle: Bundle) -> None:
+        self._clock = house.setting.clock
+        self._tee = Tee([bundle.file("output.log"), os.path.join(house.setting.root, "tick.log")])
+        self._raw = Tee([bundle.file("stream.jsonl")])
+        self._lines, self._error_lines = _Lines(self.note), _Lines(self.note)
+        self.errors = self._error_lines.feed
+
+    @property
+    def problem(self) -> str:
+        """Which copy failed and why, empty when none did."""
+        return self._tee.problem or self._raw.problem
+
+    def output(self, chunk: bytes) -> None:
+        self._raw.write(chunk)
+        self._lines.feed(chunk)
+
+    def note(self, line: str) -> None:
+        stamp = wall_clock(self._clock, self._clock.now())
+        self._tee.write(f"[{stamp}] {line}\n".encode("utf-8", "replace"))
+
+    def close(self) -> None:
+        self._lines.end()
+        self._error_lines.end()
+        self._tee.close()
+        self._raw.close()
 
 
 class _Lines:

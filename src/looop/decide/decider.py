@@ -27,7 +27,6 @@ from looop.rules.reflexes import Firing, Judgement, fired
 from looop.runtime.clock import second_stamp, utc_stamp
 from looop.state.house import House
 
-_NOTHING = Decision(move=Noop(reason="no reflex holds"))
 _NO_DECISION = (
     "the runner ended well but left no decision: exactly one JSON object with an `action` must be written to "
     ".decision.json, or be the last thing printed"
@@ -70,8 +69,9 @@ class Decider(Struct, frozen=True):
         config = self.config()
         if config.tick_command is None:
             with self._bundle(case) as bundle:
-                _keep_inputs(bundle, self._inputs(case, config), _NOTHING)
-            return Attempt(ending="decided", source=NO_RUNNER, decision=_NOTHING, bundle=bundle)
+                nothing = Decision(move=Noop(reason=case.judgement.why_none))
+                _keep_inputs(bundle, self._inputs(case, config), nothing)
+            return Attempt(ending="decided", source=NO_RUNNER, decision=nothing, bundle=bundle)
         return self._ask(case, config, config.tick_command)
 
     def _reflex(self, case: Case, firing: Firing) -> Attempt:
@@ -80,7 +80,7 @@ class Decider(Struct, frozen=True):
         with self._bundle(case) as bundle:
             _keep_inputs(bundle, self._inputs(case, Config()), decision)
             self.house.guards.record_attempts(with_attempt(case.memory, case.now))
-            mark_if_unrepeatable(self.house, firing, ledger, case.world)
+            after = mark_if_unrepeatable(self.house, firing, ledger, case.world)
         return Attempt(
             ending="decided",
             source=firing.label,
@@ -88,7 +88,7 @@ class Decider(Struct, frozen=True):
             decision=decision,
             bundle=bundle,
             goal=firing.goal,
-            after=fired(ledger, firing, case.world),
+            after=after,
             after_failure=fired(ledger, firing, case.world, failed=True),
         )
 
@@ -102,7 +102,7 @@ class Decider(Struct, frozen=True):
             bundle.write("prompt.md", prompt.text.encode("utf-8", "replace"))
             house.guards.record_attempts(with_attempt(case.memory, case.now))
         _announce(house, prompt, config.runner, bundle)
-        answer = ask_command(house, tick_command, bundle)
+        answer = ask_command(house, tick_command, bundle, prompt.text)
         _meter(house, bundle, config.runner)
         attempt = Attempt(
             ending="stopped",

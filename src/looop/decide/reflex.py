@@ -36,7 +36,13 @@ def keep_judgement(house: House, judgement: Judgement, before: ReflexLedger | No
         house.guards.record_reflexes(judgement.ledger)
 
 
-def mark_if_unrepeatable(house: House, firing: Firing, ledger: ReflexLedger, world: World) -> None:
-    """See Note [Marking before or after]. Raises Unwritable: then the move must not be made."""
-    if isinstance(firing.move, RunShell):
-        house.guards.record_reflexes(fired(ledger, firing, world))
+def mark_if_unrepeatable(house: House, firing: Firing, ledger: ReflexLedger, world: World) -> ReflexLedger | None:
+    """The ledger to keep once the move was made, None when it is kept already. See Note [Marking before or after].
+
+    Raises Unwritable: then the move must not be made.
+    """
+    marked = fired(ledger, firing, world)
+    if not isinstance(firing.move, RunShell):
+        return marked
+    house.guards.record_reflexes(marked)
+    return None

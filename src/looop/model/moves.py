@@ -4,7 +4,7 @@ A move is a value; performing it is the business of act/. `kind` is the short wo
 `summary` the line that goes to the journal when the decision brings none of its own.
 """
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, get_args
 
 from msgspec import Meta, Struct
 
@@ -182,15 +182,4 @@ AnyMove = (
     | DropSchedule
 )
 
-ALL_MOVES: tuple[type[Move], ...] = (
-    Noop,
-    RunShell,
-    WriteGoal,
-    ArchiveGoal,
-    WriteSensor,
-    WritePlaybook,
-    StartWorker,
-    KillWorker,
-    WriteSchedule,
-    DropSchedule,
-)
+ALL_MOVES: tuple[type[Move], ...] = get_args(AnyMove)

@@ -4,6 +4,7 @@ One read of the disk makes a World: its hash and its items can therefore never d
 Source: spec/beat.md §5, edge case 13.
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -50,3 +51,9 @@ class Change(Struct, frozen=True):
     old: str | None
     new: str | None
     trust: Trust
+
+
+def goals_of(policy: Mapping[str, str | None]) -> dict[str, str | None]:
+    """The goal files of a policy, by goal id."""
+    files = {path: text for path, text in policy.items() if path.startswith("goals/")}
+    return {path.removeprefix("goals/").removesuffix(".md"): text for path, text in files.items()}

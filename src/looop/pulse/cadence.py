@@ -1,5 +1,6 @@
 """The sleep between two beats: until something is due, or something changes. Source: spec/beat.md §15."""
 
+from contextlib import suppress
 from time import monotonic
 
 from looop.model.errors import LooopError, Unreadable
@@ -53,11 +54,11 @@ def sleep(house: House, watcher: Watcher, interval_s: int) -> None:
 
 
 def _deadlines(house: House, now: int) -> list[int | None]:
-    """When a wake or a schedule is due. What cannot be read has no deadline: the interval is the net."""
-    try:
+    """When a wake and a schedule are due. What cannot be read has no deadline: the interval is the net."""
+    deadlines: list[int | None] = []
+    with suppress(Unreadable):
         found = house.guards.wake()
-        schedules = house.schedules.all()
-    except Unreadable:
-        return []
-    wake = found[1].due if found and isinstance(found[1], NextWake) else None
-    return [wake, next_due(schedules.values(), now)]
+        deadlines.append(found[1].due if found and isinstance(found[1], NextWake) else None)
+    with suppress(Unreadable):
+        deadlines.append(next_due(house.schedules.all().values(), now))
+    return deadlines

@@ -17,6 +17,7 @@ from looop.pulse.beat import beat
 from looop.pulse.cadence import WATCHED, due_wake, sleep, wakes_the_pulse
 from looop.pulse.rehearse import rehearse
 from looop.rules.cadence import clamp_interval, clamp_nudge
+from looop.runtime.command import pause
 from looop.runtime.lock import PulseLock
 from looop.runtime.stop import StopFlag
 from looop.runtime.watch import Watcher
@@ -25,7 +26,7 @@ from looop.state.open import settle
 
 
 class Pulse:
-    """Beats until it is asked to stop. `stop` is the flag the house was opened with."""
+    """Beats until it is asked to stop, once. `stop` is the flag the house was opened with; its end closes it."""
 
     def __init__(self, house: House, paths: Paths, stop: StopFlag) -> None:
         self._house, self._paths, self._stop = house, paths, stop
@@ -42,7 +43,7 @@ class Pulse:
             self._loop()
         finally:
             self._lock.release()
-            self._stop.restore()
+            self._stop.close()
         self._house.events.emit("pulse_stop")
 
     def once(self, *, forced: bool = False) -> BeatReport:
@@ -52,16 +53,23 @@ class Pulse:
             return self._step(forced=forced)
         finally:
             self._lock.release()
-            self._stop.restore()
+            self._stop.close()
 
     def rehearse(self, *, forced: bool = False) -> BeatReport:
         """What the next beat would do; needs no lock and changes nothing. Raises LooopError."""
-        return rehearse(self._house, self._load(), forced=forced)
+        try:
+            return rehearse(self._house, self._load(), forced=forced)
+        finally:
+            self._stop.close()
 
     def _start(self) -> None:
-        settle(self._house)
-        self._config = self._load()
-        self._lock.acquire()
+        try:
+            settle(self._house)
+            self._config = self._load()
+            self._lock.acquire()
+        except BaseException:
+            self._stop.close()
+            raise
         self._stop.install()
 
     def _loop(self) -> None:
@@ -83,7 +91,7 @@ class Pulse:
                 if house.events.json:
                     house.events.emit("sleep", secs=interval, acted=report.acted)
                 sleep(house, watcher, interval)
-                self._keep_apart(watcher, began)
+                self._keep_apart(began)
         finally:
             watcher.stop()
 
@@ -135,11 +143,11 @@ class Pulse:
             self._house.events.emit("pulse_degraded", error=f"interval {seconds} is below a second: using 1")
         return clamp_interval(seconds)
 
-    def _keep_apart(self, watcher: Watcher, began: float) -> None:
+    def _keep_apart(self, began: float) -> None:
         """Never start two beats closer than LOOOP_MIN_BEAT_GAP. Source: design §3 row 6."""
         gap = self._house.setting.knobs.min_beat_gap - (monotonic() - began)
         if gap > 0:
-            watcher.pause(gap, self._stop)
+            pause(self._stop, gap)
 
     def _watching_degraded(self, sentence: str) -> None:
         self._house.events.emit("watch_degraded", error=sentence)

@@ -12,6 +12,7 @@ succeeds or a real change fails in its place. Source: edge case 267.
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from looop.model.records import AttemptLedger, Backoff, Failure, Fault, NoopMark, ShellOutput
 from looop.model.world import World
@@ -113,7 +114,9 @@ def _backing_off(world: World, memory: Memory, limits: Limits, now: int) -> Verd
     if isinstance(record, Fault):
         notes = (Note("guard_degraded", {"guard": "backoff", "key": record.key, "error": record.why}),)
         record = repaired = Backoff(hash=world.policy_hash, fails=FAILS_WHEN_UNREADABLE, ts=now)
-    remaining = backoff_delay(record.fails, limits.backoff_cap_s) - max(now - record.ts, 0)
+    elif record.ts > now:  # the clock was set back: the wait starts anew, or it would never end
+        record = repaired = replace(record, ts=now)
+    remaining = backoff_delay(record.fails, limits.backoff_cap_s) - (now - record.ts)
     if remaining <= 0:
         return Verdict(idle=False, notes=notes, backoff=repaired)
     if record.hash != world.policy_hash:
@@ -129,16 +132,23 @@ def _capped(memory: Memory, limits: Limits, now: int) -> Verdict:
     if isinstance(attempts, Fault):
         note = Note("guard_degraded", {"guard": "hourly cap", "key": attempts.key, "error": attempts.why})
         return _open(note) if attempts.kind == "corrupt" else _closed(note)
-    recent = _recent(attempts, now)
+    recent, notes = _recent(attempts, now), _unusable(attempts)
     if len(recent) < limits.decides_per_hour:
-        return _open()
-    return _closed(Note("tick_capped", {"retry_in_s": max(min(recent) + HOUR_S - now, 1)}))
+        return _open(*notes)
+    return _closed(*notes, Note("tick_capped", {"retry_in_s": max(min(recent) + HOUR_S - now, 1)}))
 
 
 def _recent(attempts: AttemptLedger | Fault | None, now: int) -> list[int]:
     if not isinstance(attempts, AttemptLedger):
         return []
-    return [ts for ts in attempts.ts if type(ts) is int and now - ts < HOUR_S]
+    return [ts for ts in attempts.ts if type(ts) is int and abs(now - ts) < HOUR_S]
+
+
+def _unusable(attempts: AttemptLedger | None) -> list[Note]:
+    """Entries that are no times are left out, and said. Source: spec/beat.md §6.3."""
+    count = sum(type(ts) is not int for ts in attempts.ts) if attempts else 0
+    said = {"guard": "hourly cap", "error": f"{count} entries are no times and do not count"}
+    return [Note("guard_degraded", said)] if count else []
 
 
 def _open(*notes: Note) -> Verdict:

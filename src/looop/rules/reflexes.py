@@ -15,7 +15,7 @@ from looop.model.errors import Invalid
 from looop.model.moves import AnyMove
 from looop.model.prompt import GoalStatus, Status
 from looop.model.records import GoalReflexes, ReflexLedger, ReflexState
-from looop.model.world import World
+from looop.model.world import World, goals_of
 from looop.rules import cel
 from looop.rules.goals import GoalSpec, parse_goal
 
@@ -37,12 +37,21 @@ class Firing(Struct, frozen=True):
 
 
 class Judgement(Struct, frozen=True):
-    """The verdict over all goals. `ledger` is what to remember; `news` lines belong in the journal, once."""
+    """The verdict over all goals. `ledger` is what to remember; `news` lines belong in the journal, once.
+
+    `spent` says of each reflex that holds and may not fire why it may not.
+    """
 
     firing: Firing | None
     statuses: list[GoalStatus]
     ledger: ReflexLedger
     news: list[str]
+    spent: list[str] = []
+
+    @property
+    def why_none(self) -> str:
+        """Why no reflex moves, in a sentence."""
+        return "; ".join(self.spent) or "no reflex holds"
 
 
 def judge(world: World, ledger: ReflexLedger | None, activity: Mapping[str, int], now: int) -> Judgement:
@@ -57,6 +66,7 @@ def judge(world: World, ledger: ReflexLedger | None, activity: Mapping[str, int]
     statuses: list[GoalStatus] = []
     remembered: dict[str, GoalReflexes] = {}
     news: list[str] = []
+    spent: list[str] = []
     for goal, text in by_neglect(world.policy, activity):
         scope = shared | _goal_scope(goal, shared["workers"], activity, now)
         seen = _judge_goal(goal, text, known.get(goal), scope, world)
@@ -64,12 +74,13 @@ def judge(world: World, ledger: ReflexLedger | None, activity: Mapping[str, int]
             seen = _hold_fire(seen, world.hash)
         firing = firing or seen.firing
         news += seen.news
+        spent += seen.spent
         if seen.status:
             statuses.append(seen.status)
         if seen.memory.rules or seen.memory.broken:
             remembered[goal] = seen.memory
     statuses.sort(key=lambda status: status.goal)
-    return Judgement(firing=firing, statuses=statuses, ledger=ReflexLedger(goals=remembered), news=news)
+    return Judgement(firing=firing, statuses=statuses, ledger=ReflexLedger(goals=remembered), news=news, spent=spent)
 
 
 def fired(ledger: ReflexLedger, firing: Firing, world: World, *, failed: bool = False) -> ReflexLedger:
@@ -83,8 +94,7 @@ def fired(ledger: ReflexLedger, firing: Firing, world: World, *, failed: bool = 
 
 def by_neglect(policy: Mapping[str, str | None], activity: Mapping[str, int]) -> list[tuple[str, str | None]]:
     """Goal ids with their text, the one acted on longest ago first; ties by name. Source: edge case 84."""
-    goals = [(path[6:-3], text) for path, text in policy.items() if path.startswith("goals/")]
-    return sorted(goals, key=lambda goal: (activity.get(goal[0], 0), goal[0]))
+    return sorted(goals_of(policy).items(), key=lambda goal: (activity.get(goal[0], 0), goal[0]))
 
 
 class _Seen(Struct, frozen=True):
@@ -92,6 +102,7 @@ class _Seen(Struct, frozen=True):
     status: GoalStatus | None
     memory: GoalReflexes
     news: list[str]
+    spent: list[str] = []
 
     @property
     def firing(self) -> Firing | None:
@@ -126,6 +137,7 @@ def _judge_spec(goal: str, spec: GoalSpec, before: GoalReflexes, scope: Mapping[
     states: dict[str, ReflexState] = {}
     faults: list[str] = []
     news: list[str] = []
+    spent: list[str] = []
     for index, reflex in enumerate(spec.reflexes):
         state = before.rules.get(str(index), ReflexState())
         answer = cel.holds(reflex.when, scope)
@@ -136,7 +148,11 @@ def _judge_spec(goal: str, spec: GoalSpec, before: GoalReflexes, scope: Mapping[
             if state.runs >= MAX_RUNS and not state.suspended:
                 state = replace(state, suspended=True)
                 news.append(f"reflex {goal}#{index} suspended: `{reflex.when}` still holds after {MAX_RUNS} runs")
-            if not state.suspended and state.fired_on != world_hash:
+            if state.suspended:
+                spent.append(f"reflex {goal}#{index} holds, but is suspended")
+            elif state.fired_on == world_hash:
+                spent.append(f"reflex {goal}#{index} holds, but has already run on this world")
+            else:
                 held.append(Firing(goal, index, reflex.move, reflex.when))
             states[str(index)] = state
     status, why = _status(spec, scope)
@@ -146,7 +162,7 @@ def _judge_spec(goal: str, spec: GoalSpec, before: GoalReflexes, scope: Mapping[
     kept = {index: state for index, state in states.items() if state != ReflexState()}
     suspended = [int(index) for index, state in kept.items() if state.suspended]
     shown = GoalStatus(goal, status, broken, suspended) if spec.done or spec.reflexes else None
-    return _Seen(held, shown, replace(before, rules=kept, broken=broken), news)
+    return _Seen(held, shown, replace(before, rules=kept, broken=broken), news, spent)
 
 
 def _status(spec: GoalSpec, scope: Mapping[str, Any]) -> tuple[Status, str]:

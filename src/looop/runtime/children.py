@@ -23,7 +23,7 @@ from contextlib import suppress
 from functools import partial
 from time import monotonic
 
-from looop.runtime.command import Command, Ended, Stop
+from looop.runtime.command import Command, Ended, OnChunk, Stop
 
 _CHUNK = 65536
 _DRAIN_CHUNKS = 32  # twice what a pipe can hold at most
@@ -45,7 +45,7 @@ _pidfd_open: Callable[[int], int] | None = getattr(os, "pidfd_open", None)
 class _Pipe:
     """One stream of a child: counts all of it, keeps the head or the tail."""
 
-    def __init__(self, fd: int, keep: int, keep_end: bool, on_chunk: Callable[[bytes], None] | None) -> None:
+    def __init__(self, fd: int, keep: int, keep_end: bool, on_chunk: OnChunk | None) -> None:
         self.fd = fd
         self.total = 0
         self.kept = bytearray()
@@ -77,7 +77,7 @@ class _Pipe:
 class _Run:
     """One started command: its process, its open pipes, and what was done to it."""
 
-    def __init__(self, slot: int, command: Command, on_output: Callable[[bytes], None] | None) -> None:
+    def __init__(self, slot: int, command: Command, on_output: OnChunk | None, on_errors: OnChunk | None) -> None:
         self.slot = slot
         self.flood = command.flood
         self.started = monotonic()
@@ -88,7 +88,7 @@ class _Run:
         self.lost = ""
         self.process, out, err = _spawn(command)
         self.output = _Pipe(out, command.keep, command.keep_end, on_output)
-        self.errors = _Pipe(err, command.keep_errors, True, None)
+        self.errors = _Pipe(err, command.keep_errors, True, on_errors)
         self.pipes = [pipe for pipe in (self.output, self.errors) if pipe.fd >= 0]
         self.exit_fd = _open_exit(self.process.pid)
 
@@ -145,11 +145,11 @@ class _Run:
 class Loop:
     """One batch of runs from the first start to the last reap."""
 
-    def __init__(self, stop: Stop | None, on_output: Callable[[bytes], None] | None) -> None:
+    def __init__(self, stop: Stop | None, on_output: OnChunk | None = None, on_errors: OnChunk | None = None) -> None:
         self._stop = stop
         self._stop_fd = stop.fileno() if stop else -1
         self._stopping = False
-        self._on_output = on_output
+        self._listeners = (on_output, on_errors)
         self._selector = selectors.DefaultSelector()
         self._live: list[_Run] = []
         self._results: dict[int, Ended] = {}
@@ -177,7 +177,7 @@ class Loop:
             self._results[slot] = Ended(stopped=True)
             return
         try:
-            run = _Run(slot, command, self._on_output)
+            run = _Run(slot, command, *self._listeners)
         except (OSError, ValueError, subprocess.SubprocessError) as exc:
             self._results[slot] = Ended(spawn_error=_describe(exc))
             return

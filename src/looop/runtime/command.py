@@ -1,9 +1,13 @@
 """A command to run and how it ended, as values; and the wish to end. Running is the business of runtime/proc.py."""
 
-from collections.abc import Mapping, Sequence
+import select
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
 from typing import Protocol
 
 from msgspec import Struct
+
+OnChunk = Callable[[bytes], None]
 
 
 class Command(Struct, frozen=True):
@@ -45,3 +49,12 @@ class Stop(Protocol):
 
     def requested(self) -> bool: ...
     def fileno(self) -> int: ...
+
+
+def pause(stop: Stop, seconds: float) -> bool:
+    """Let `seconds` pass, or less when a stop is requested; says whether it is."""
+    deadline = monotonic() + seconds
+    fds = [stop.fileno()] if stop.fileno() >= 0 else []
+    while not stop.requested() and (left := deadline - monotonic()) > 0:
+        select.select(fds, [], [], left)
+    return stop.requested()

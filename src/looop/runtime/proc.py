@@ -3,9 +3,9 @@
 The machinery is in runtime/children.py and loaded by the first run: most verbs start nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from looop.runtime.command import Command, Ended, Stop
+from looop.runtime.command import Command, Ended, OnChunk, Stop
 
 
 class Processes:
@@ -14,14 +14,14 @@ class Processes:
     def __init__(self, stop: Stop | None = None) -> None:
         self._stop = stop
 
-    def run(self, command: Command, on_output: Callable[[bytes], None] | None = None) -> Ended:
-        """Run one command; `on_output` gets every raw chunk as it comes, and may raise to kill the run."""
+    def run(self, command: Command, on_output: OnChunk | None = None, on_errors: OnChunk | None = None) -> Ended:
+        """Run one command; `on_output` and `on_errors` get every raw chunk as it comes, and may raise to kill it."""
         from looop.runtime.children import Loop
 
-        return Loop(self._stop, on_output).complete([command])[0]
+        return Loop(self._stop, on_output, on_errors).complete([command])[0]
 
     def run_all(self, commands: Sequence[Command]) -> list[Ended]:
         """Run all of them side by side; results in the order given."""
         from looop.runtime.children import Loop
 
-        return Loop(self._stop, None).complete(commands)
+        return Loop(self._stop).complete(commands)

@@ -10,7 +10,7 @@ import signal
 from contextlib import suppress
 from types import FrameType
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class StopFlag:
@@ -43,9 +43,11 @@ class StopFlag:
             os.write(self._writer, b"!")
 
     def install(self) -> None:
-        """SIGTERM and SIGINT request a stop from here on. Main thread only."""
+        """SIGTERM, SIGINT and SIGHUP request a stop from here on; SIGHUP not under nohup. Main thread only."""
         self._previous_wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         for number in _SIGNALS:
+            if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                continue
             self._previous[number] = signal.signal(number, self._on_signal)
 
     def restore(self) -> None:

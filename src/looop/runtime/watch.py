@@ -8,13 +8,14 @@ A lost event therefore costs time, nothing else. Folders that were replaced are 
 import errno
 import os
 import select
+import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import Any
 
-from looop.runtime.command import Stop
+from looop.runtime.command import Stop, pause
 
 _RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOSYS, errno.EINVAL)
 Wanted = Callable[[str, str], bool]
@@ -37,7 +38,7 @@ class Watcher:
         os.set_blocking(self._writer, False)
         self._changed: set[str] = set()
         self._observer: Any = None
-        self._watched: dict[str, Any] = {}
+        self._watched: dict[str, tuple[tuple[int, int], Any]] = {}
         self._lost: set[str] = set()
         self._stamp: dict[str, tuple[int, int]] = {}
 
@@ -55,9 +56,7 @@ class Watcher:
     def stop(self) -> None:
         """End watching and give everything back."""
         if self._observer is not None:
-            self._observer.stop()
-            if self._observer.is_alive():
-                self._observer.join()
+            _end(self._observer)
         os.close(self._reader)
         os.close(self._writer)
 
@@ -73,14 +72,8 @@ class Watcher:
                 return set()
             self._sleep(left if self._observer else min(left, self._poll_s), stop)
         if settle_s and not stop.requested():
-            self.pause(settle_s, stop)
+            pause(stop, settle_s)
         return set() if stop.requested() else changed | self._take()
-
-    def pause(self, seconds: float, stop: Stop) -> None:
-        """Let `seconds` pass, or less when a stop is requested; changes keep."""
-        deadline = monotonic() + seconds
-        while not stop.requested() and (left := deadline - monotonic()) > 0:
-            select.select([stop.fileno()] if stop.fileno() >= 0 else [], [], [], left)
 
     def _sleep(self, seconds: float, stop: Stop) -> None:
         fds = [self._reader] + ([stop.fileno()] if stop.fileno() >= 0 else [])
@@ -113,18 +106,21 @@ class Watcher:
 
     def _watch_folder(self, folder: str) -> None:
         path = os.path.join(self._root, folder) if folder else self._root
-        if folder in self._lost and folder in self._watched:
+        here = _identity(path)
+        seen, watch = self._watched.get(folder, (None, None))
+        if watch and (folder in self._lost or here != seen):
+            del self._watched[folder]
             with suppress(KeyError, OSError):
-                self._observer.unschedule(self._watched.pop(folder))
-        if folder not in self._watched and os.path.isdir(path):
+                self._observer.unschedule(watch)
+        if folder not in self._watched and here:
             self._lost.discard(folder)
             handler = _handler(partial(self._note, folder), partial(self._lost.add, folder))
-            self._watched[folder] = self._observer.schedule(handler, path, event_filter=_event_filter())
+            self._watched[folder] = here, self._observer.schedule(handler, path, event_filter=_event_filter())
 
     def _fall_back(self, error: OSError) -> None:
         observer, self._observer = self._observer, None
         if observer is not None:
-            observer.stop()
+            _end(observer)
         self._degraded(f"files are looked at every {self._poll_s:g}s: no more watches to be had ({error.strerror})")
         self._stamp = self._scan()
 
@@ -147,9 +143,27 @@ class Watcher:
 
 
 def _new_observer() -> Any:
+    import logging  # noqa: TID251  to silence it: an emitter that ends complains on stderr
+
     from watchdog.observers import Observer
 
+    logging.getLogger("watchdog").setLevel(logging.CRITICAL)
     return Observer()
+
+
+def _end(observer: Any) -> None:
+    observer.stop()
+    if observer.is_alive():
+        observer.join()
+
+
+def _identity(folder: str) -> tuple[int, int] | None:
+    """What stays the same as long as the folder at this path is the same one; None without a folder."""
+    try:
+        status = os.stat(folder)
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
 
 
 def _handler(note: Callable[[str], None], lost: Callable[[], None]) -> Any:

@@ -152,6 +152,8 @@ def test_an_unarmed_failure_does_not_force() -> None:
         ([10, 20, 30, 40], 3, 3560),
         ([], 1, None),
         ([-50], 1, 3650),
+        ([-3600], 1, None),
+        ([-(10**9)], 1, None),
         ([10, 20, 30], 0, None),
     ],
 )
@@ -188,7 +190,9 @@ def test_a_bad_entry_costs_only_itself(junk: object) -> None:
     """The other entries still count, and the next attempt sweeps it away. Source: spec/edge-cases.md items 43, 260."""
     memory = Memory(attempts=AttemptLedger([junk, NOW - 10, junk]))
     assert not ask(memory, Limits(decides_per_hour=2)).idle
-    assert ask(memory, Limits(decides_per_hour=1)).notes == (Note("tick_capped", {"retry_in_s": 3590}),)
+    notes = ask(memory, Limits(decides_per_hour=1)).notes
+    assert notes[1:] == (Note("tick_capped", {"retry_in_s": 3590}),)
+    assert notes[0].name == "guard_degraded" and "2 entries" in notes[0].fields["error"]
     assert with_attempt(memory, NOW).ts == [NOW - 10, NOW]
 
 

@@ -40,9 +40,9 @@ def test_many_requests(flag: StopFlag) -> None:
     assert flag.requested()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signal(flag: StopFlag, number: signal.Signals) -> None:
-    """SIGTERM and SIGINT request a stop and raise nothing. Source: spec/edge-cases.md item 143."""
+    """SIGTERM, SIGINT and SIGHUP request a stop and raise nothing. Source: spec/edge-cases.md item 143."""
     flag.install()
     os.kill(os.getpid(), number)
     assert flag.requested()
@@ -76,6 +76,17 @@ def test_restore(flag: StopFlag) -> None:
 def test_not_inherited(flag: StopFlag) -> None:
     """Children do not inherit the pipe."""
     assert not os.get_inheritable(flag.fileno())
+
+
+def test_an_ignored_hangup_stays_ignored(flag: StopFlag) -> None:
+    """Under nohup a closed terminal does not end the pulse."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        flag.install()
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert not flag.requested()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -106,6 +106,17 @@ def test_a_folder_that_was_replaced_is_watched_anew(watcher, tmp_path, stop):
     assert watcher.wait(10, stop) == {"goals/a.md"}
 
 
+@pytest.mark.parametrize("away", ["../elsewhere", ".old"])
+def test_a_folder_that_was_moved_away_is_watched_anew(watcher, tmp_path, stop, away):
+    """A folder that is swapped for another one, as a restored backup is, is watched at the next wait."""
+    (tmp_path / "new").mkdir()
+    os.rename(tmp_path / "goals", tmp_path / away)
+    os.rename(tmp_path / "new", tmp_path / "goals")
+    watcher.wait(0.05, stop)
+    (tmp_path / "goals" / "a.md").write_text("x")
+    assert watcher.wait(10, stop) == {"goals/a.md"}
+
+
 def test_running_out_of_watches_is_said_once(tmp_path, monkeypatch, stop):
     """Without kernel events the watcher says so once and goes on by looking. Source: design §3 row 6."""
     monkeypatch.setattr(watch, "_new_observer", no_watches)

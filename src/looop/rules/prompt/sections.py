@@ -3,9 +3,10 @@
 Source: spec/beat.md §8, design §4.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from looop.model.prompt import GoalStatus, PendingAsk, PromptInput
+from looop.model.world import goals_of
 from looop.rules.prompt.budget import Listing
 from looop.rules.prompt.text import Section, body, line, local_time, section
 
@@ -27,7 +28,7 @@ def playbook(given: PromptInput) -> Section:
 
 def goals(given: PromptInput) -> Listing:
     """The goal files by id, in full up to a cap."""
-    found = goal_texts(given.policy)
+    found = goals_of(given.policy)
     return Listing(
         kind="goals",
         title="GOALS",
@@ -74,7 +75,7 @@ def goal_status(given: PromptInput) -> Section | None:
 
 def fairness(given: PromptInput) -> Section | None:
     """The goal acted on longest ago, never counting as longest; ties by name. Source: edge case 84."""
-    waiting = sorted(goal_texts(given.policy))
+    waiting = sorted(goals_of(given.policy))
     if not waiting:
         return None
     goal = min(waiting, key=lambda goal: given.activity.get(goal, 0))
@@ -86,15 +87,6 @@ def fairness(given: PromptInput) -> Section | None:
         f"Most neglected goal: {line(goal)} ({since}).\n"
         "If something can be done for it now, prefer it; if you pass over it, say why in `journal`.",
     )
-
-
-def goal_texts(policy: Mapping[str, str | None]) -> dict[str, str | None]:
-    """The goal files of a policy, by goal id."""
-    return {
-        path.removeprefix("goals/").removesuffix(".md"): text
-        for path, text in policy.items()
-        if path.startswith("goals/")
-    }
 
 
 def _policy_text(text: str | None, limit: int) -> str:
