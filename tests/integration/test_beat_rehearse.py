@@ -34,10 +34,10 @@ def home(root: Path) -> Home:
 
 def untouched(home: Home, *, forced: bool = False, config: Config | None = None):
     """The report of a dry run that left the tree as it was, byte for byte."""
-    before, asked, said = home.tree(), home.asked, home.said
+    before, asked, rows = home.tree(), home.asked, list(home.rows)
     report = rehearse(home.house, config or home.config, forced=forced)
     assert home.tree() == before
-    assert (home.asked, home.said) == (asked, said)
+    assert (home.asked, home.rows) == (asked, rows)
     return report
 
 
@@ -69,7 +69,7 @@ def test_the_move_of_a_reflex_is_shown_with_its_reason(home: Home) -> None:
     """
     home.says("s", {"signal": 7})
     report = untouched(home)
-    assert (report.source, report.action, report.why) == ("reflex g#0", "shell", "`sensor.s.signal == 7` holds")
+    assert (report.source, report.action, report.why) == ("reflex g#0", "run_shell", "`sensor.s.signal == 7` holds")
     assert report.goals[0].status == "open"
     assert home.run_beat().source == "reflex g#0"
 
@@ -96,8 +96,26 @@ def test_debris_and_damage_are_left_alone(home: Home) -> None:
     home.write(".signal-flap.json", "{")
     home.write("PLAYBOOK.md", "edited\n")
     assert untouched(home).ending == "decided"
+    home.write("asks/torn.json", "{")
     home.write(".tick-backoff", "{")
     assert untouched(home).reason == "tick_backoff"
+    assert "torn.json" in home.said and ".signal-flap.json" in home.said
+
+
+def test_a_reflex_that_has_run_is_named(root: Path) -> None:
+    """When a condition holds and nothing moves, the report says why: it is no lack of a reflex.
+
+    Source: design §4.
+    """
+    home = Home(root)
+    home.write("goals/g.md", GOAL.replace("echo ran > ran", "true"))
+    home.says("s", {"signal": 7})
+    home.run_beat()
+    said = "noop · reflex g#0 holds, but has already run on this world"
+    assert untouched(home, forced=True).summary == said
+    assert home.run_beat(forced=True).summary == said
+    home.says("s", {"signal": 1})
+    assert home.run_beat().summary == "noop · no reflex holds"
 
 
 def test_sensors_do_run_and_may_write(home: Home) -> None:

@@ -120,9 +120,9 @@ def test_after_a_kill_the_next_start_succeeds(data, pulse):
     pulse().wait_for("sleep")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_sleeping_pulse_ends_at_once(data, pulse, number):
-    """SIGTERM and SIGINT during the sleep end it within a second, with exit code 0. Source: edge case 143."""
+    """SIGTERM, SIGINT and SIGHUP during the sleep end it within a second, with exit code 0. Source: edge case 143."""
     one = pulse()
     one.wait_for("sleep")
     began = time.monotonic()
@@ -350,6 +350,15 @@ def test_a_data_dir_that_vanishes_does_not_end_in_a_traceback(data, pulse):
     shutil.rmtree(data, ignore_errors=True)
     one.wait_for("sleep", times=3)
     assert b"Traceback" not in one.log
+
+
+def test_a_config_of_the_other_kind_is_found_while_the_pulse_runs(data, pulse):
+    """A `config.toml` that appears counts from the next beat: nobody has to restart the pulse. Source: spec/cli.md §4."""
+    one = pulse()
+    one.wait_for("sleep")
+    (data / "agent.sh").write_text("""cat > /dev/null; echo '{"action":"noop","journal":"by toml"}'\n""")
+    (data / "config.toml").write_text('tick_command = "sh agent.sh"\n')
+    until(lambda: (data / "journal.md").read_text().endswith("by toml\n"), what="the runner of the TOML file")
 
 
 def test_a_runner_configured_later_is_asked_at_once(data, pulse):

@@ -31,8 +31,6 @@ _KEYS: dict[str, tuple[type, ...]] = {
     "worker_command": _TEXT,
     "interactive": _TEXT,
     "interval": _NUMBER,
-    "busy_interval": _NUMBER,
-    "active_interval": _NUMBER,
     "max_next_interval": _NUMBER,
     "session_ttl": _NUMBER,
     "max_daily_usd": _NUMBER,
@@ -47,6 +45,7 @@ _RUNNER_KEYS: dict[str, tuple[type, ...]] = {
     "resume": _TEXT,
     "cost": (dict,),
 }
+_WITHOUT_EFFECT = {"busy_interval": "interval", "active_interval": "interval"}
 _EXPECTED = {_TEXT: "text", _NUMBER: "a number", (dict,): "a table"}
 _FORMATTER_PIPE = re.compile(
     r"""\s*\|\s*(["']?)(?:\$\{?LOOOP_BIN\}?|(?:\S*/)?looop)\1\s+(?:_\s+fmt|_?fmt)\s*\Z""",
@@ -123,7 +122,9 @@ def _decode(path: str, data: bytes) -> object:
 def _check(raw: dict[str, Any], known: dict[str, tuple[type, ...]], path: str, where: str) -> list[str]:
     warnings = []
     for key, value in raw.items():
-        if key not in known:
+        if key in _WITHOUT_EFFECT:
+            warnings.append(f"{path}: {where}{key} has no effect: {_WITHOUT_EFFECT[key]} is the one there is")
+        elif key not in known:
             close = difflib.get_close_matches(key, known, n=1)
             warnings.append(f"{path}: unknown key {where}{key}" + (f": did you mean {close[0]}?" if close else ""))
         elif not isinstance(value, known[key]) or isinstance(value, bool) or _is_endless(value):

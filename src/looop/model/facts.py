@@ -34,13 +34,15 @@ FACTS: dict[str, Fact] = {
     "decide_start": Fact("tick.start", "step", "asking {runner} ({run_id})"),
     "stale_decision": Fact("tick.stale_decision", "warn", "removed a decision nobody asked for", row=False),
     "prompt_oversize": Fact("tick.prompt_oversize", "warn", "the prompt is full: left out {omitted}", row=False),
-    "decided": Fact("tick.decided", "ok", "{kind} · {journal} · {secs}s"),
+    "decided": Fact("tick.decided", "ok", "{journal} · {secs}s"),
     "tick_failed": Fact("tick.failed", "error", "failed ({fails} in a row): {error} · replay: {replay}"),
     "no_decision": Fact(
         "tick.no_decision", "warn", "no decision ({fails} in a row): {error} · replay: {replay}", event="tick_failed"
     ),
     "tick_interrupted": Fact(
-        "tick.interrupted", "warn", "an earlier {action} was interrupted and is not repeated: {cmd} ({fingerprint})"
+        "tick.interrupted",
+        "warn",
+        "an earlier {action} was interrupted and is not repeated; look whether it was done: {cmd} ({fingerprint})",
     ),
     "guard_degraded": Fact("tick.guard_degraded", "warn", "{guard}: {error}"),
     "sense_degraded": Fact("tick.sense_degraded", "warn", "{error}", row=False),
@@ -54,7 +56,7 @@ FACTS: dict[str, Fact] = {
     "seed_degraded": Fact("seed.degraded", "warn", "{error}"),
     "watch_degraded": Fact("watch.degraded", "warn", "{error}"),
     "late_beat": Fact("pulse.late", "warn", "this beat is {late_s}s late"),
-    "pulse_start": Fact("pulse.start", "ok", "pulse started: every {interval}s, {runner}", row=False),
+    "pulse_start": Fact("pulse.start", "ok", "pulse started: every {interval}s, runner: {runner}", row=False),
     "pulse_profile": Fact("pulse.profile", "info", "data dir {data_dir}", row=False),
     "pulse_degraded": Fact("pulse.guard_degraded", "warn", "{error}", row=False),
     "pulse_stop": Fact("pulse.stop", "ok", "pulse stopped", row=False),

@@ -3,8 +3,12 @@
 Source: spec/beat.md §1; docs/continuity.md says what a kill at each line leaves behind.
 """
 
+from contextlib import suppress
+
+from msgspec import Struct
+
 from looop.decide.decider import Decider
-from looop.model.errors import LooopError
+from looop.model.errors import LooopError, Unreadable
 from looop.model.records import Fault, FlapLedger
 from looop.model.report import BeatReport
 from looop.model.world import World
@@ -19,21 +23,36 @@ def beat(house: House, decider: Decider, now: int, *, forced: bool = False) -> B
     """Run one beat and say what it did. The caller holds the pulse lock. Never raises a LooopError."""
     _begin(house, now)
     try:
-        world = gather(house, now)
+        seen = look(house, now, forced=forced)
     except LooopError as error:
         house.events.emit("tick_error", error=str(error))
         return BeatReport(ending="blocked", reason=str(error))
+    world, memory = seen.world, seen.memory
+    if seen.verdict.idle:
+        return BeatReport(ending="idle", reason=seen.verdict.notes[-1].name, world_hash=world.hash)
+    if house.setting.stop.requested():
+        return BeatReport(ending="stopped", world_hash=world.hash)
+    attempt = decider.decide(world, memory, now)
+    return conclude(house, world, memory, attempt)
+
+
+class Look(Struct, frozen=True):
+    """What a beat knows before it decides, and whether it may."""
+
+    world: World
+    memory: Memory
+    verdict: Verdict
+
+
+def look(house: House, now: int, *, forced: bool) -> Look:
+    """Sense, remember and judge; what was found wrong on the way is on record. Raises Unreadable without a world."""
+    world = gather(house, now)
     _watch_flapping(house, world)
     memory = house.guards.recall()
     _report_damage(house, memory)
     verdict = gates.weigh(world, memory, house.limits, now, forced=forced)
     _put_on_record(house, verdict)
-    if verdict.idle:
-        return BeatReport(ending="idle", reason=verdict.notes[-1].name, world_hash=world.hash)
-    if house.setting.stop.requested():
-        return BeatReport(ending="stopped", world_hash=world.hash)
-    attempt = decider.decide(world, memory, now)
-    return conclude(house, world, memory, attempt)
+    return Look(world, memory, verdict)
 
 
 def _begin(house: House, now: int) -> None:
@@ -64,6 +83,9 @@ def _watch_flapping(house: House, world: World) -> None:
 def _report_damage(house: House, memory: Memory) -> None:
     for fault in house.guards.damage(memory):
         house.events.emit("guard_degraded", guard="memory", key=fault.key, error=fault.why)
+    with suppress(Unreadable):  # an unlistable mailbox is a reading of its own
+        for sentence in house.mailbox.pending().damaged:
+            house.events.emit("guard_degraded", guard="mailbox", error=sentence)
 
 
 def _put_on_record(house: House, verdict: Verdict) -> None:

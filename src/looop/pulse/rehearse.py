@@ -10,23 +10,19 @@ from looop.decide.bundle import prompt_input_of
 from looop.decide.inputs import inputs_of
 from looop.decide.reflex import judge_reflexes
 from looop.model.report import BeatReport
-from looop.rules import gates
+from looop.pulse.beat import look
 from looop.rules.prompt.build import build
 from looop.rules.world import changes
-from looop.runtime.events import Events
-from looop.sense.gather import gather
 from looop.state.house import House, furnish
 from looop.store.open import open_overlay
 
 
 def rehearse(house: House, config: Config, *, forced: bool = False) -> BeatReport:
     """What the next beat would do and why. Raises LooopError when the world cannot be read."""
-    silent = Events(house.setting.clock)
-    house = furnish(house.setting, open_overlay(house.store), silent)
+    house = furnish(house.setting, open_overlay(house.store), house.events.unrecorded())
     now = house.setting.clock.now()
-    world = gather(house, now)
-    memory = house.guards.recall()
-    verdict = gates.weigh(world, memory, house.limits, now, forced=forced)
+    seen = look(house, now, forced=forced)
+    world, memory, verdict = seen.world, seen.memory, seen.verdict
     report = BeatReport(
         ending="idle",
         reason=verdict.notes[-1].name if verdict.notes else "",
@@ -42,10 +38,10 @@ def rehearse(house: House, config: Config, *, forced: bool = False) -> BeatRepor
             report,
             source=firing.label,
             why=f"`{firing.when}` holds",
-            action=firing.move.kind,
+            action=firing.move.action,
             summary=firing.move.summary,
         )
     if config.tick_command is None:
-        return replace(report, source=config.runner, action="noop", summary="noop")
+        return replace(report, source=config.runner, action="noop", summary=f"noop · {judgement.why_none}")
     prompt = build(prompt_input_of(*inputs_of(house, world, memory, judgement, config, now)))
     return replace(report, source=config.runner, prompt_bytes=len(prompt.text.encode("utf-8", "replace")))

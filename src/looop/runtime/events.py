@@ -49,6 +49,10 @@ class Events:
         if fact.code and fact.level in self._shown and self._out is not None:
             self._write_line(fact.code, fact.level, fact.text.format(**fields), fields, now)
 
+    def unrecorded(self) -> "Events":
+        """The same voice, which keeps no rows and speaks of problems alone: for what changes nothing."""
+        return Events(self._clock, None, self._out, self._style, self._colour, only_problems=True)
+
     @property
     def json(self) -> bool:
         """Whether log lines are JSON: then the finer facts are worth a line too."""

@@ -65,9 +65,11 @@ def _report(house: House, outcomes: list[Outcome]) -> None:
     if house.events.json:
         for outcome in outcomes:
             if outcome.error:
-                house.events.emit("sensor_failed", sensor=outcome.stem, secs=outcome.seconds, error=outcome.error)
+                house.events.emit(
+                    "sensor_failed", sensor=outcome.stem, secs=round(outcome.seconds, 1), error=outcome.error
+                )
             elif not outcome.kept:
-                house.events.emit("sensor_ok", sensor=outcome.stem, secs=outcome.seconds)
+                house.events.emit("sensor_ok", sensor=outcome.stem, secs=round(outcome.seconds, 1))
     total, well = len(outcomes), len(outcomes) - len(failed)
     text = f"{total} sensors ok ({seconds}s)" + (f" · {kept} fresh (cadence)" if kept else "")
     if failed:

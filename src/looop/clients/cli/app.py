@@ -14,7 +14,6 @@ from looop.model.errors import LooopError
 _LONG_LIVED = ("pulse", "beat", "demo")
 _ALIASES = {"-h": "help", "--help": "help", "-V": "version", "--version": "version"}
 _GLANCES = {("state",): False, ("state", "--json"): True}
-_INTERRUPTED = 130
 
 
 def run(words: list[str], engine: Engine) -> int:
@@ -23,18 +22,30 @@ def run(words: list[str], engine: Engine) -> int:
     steady_streams()
     if not words or words[0] not in _LONG_LIVED:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        _end_with_children(signal.SIGTERM, signal.SIGHUP)
     try:
         code = _perform(words, engine)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return 128 + signal.SIGINT
     except LooopError as error:
         return _fail(str(error), error.exit_code, error)
     except OSError as error:
         return _lost_output(error)
     except Exception as error:  # noqa: BLE001 - the top of the process: a traceback is not for people
         return _fail(f"a fault in looop itself: {type(error).__name__}: {error} (LOOOP_DEBUG=1 shows where)", 1, error)
+
+
+def _end_with_children(*numbers: signal.Signals) -> None:
+    """End on these signals as on Ctrl-C, which takes what was started along; one that is ignored stays so (nohup)."""
+    for number in numbers:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _end)
+
+
+def _end(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def _plain(words: list[str]) -> list[str]:
