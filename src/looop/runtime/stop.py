@@ -14,7 +14,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class StopFlag:
-    """Implements `runtime.proc.Stop`. Once requested it stays so.
+    """Implements `runtime.command.Stop`. Once requested it stays so.
 
     Whoever sees `fileno` readable asks `requested`, and goes on waiting when it says no.
     """

@@ -50,6 +50,11 @@ def encode_record(record: Any) -> bytes:
     return to_json(record) + b"\n"
 
 
+def with_newline(body: str) -> bytes:
+    """A text as a file: UTF-8, its last line ended."""
+    return (body if body.endswith("\n") else body + "\n").encode("utf-8", "replace")
+
+
 def discard(store: Store, key: str) -> None:
     """Remove whatever is at `key`; nothing there is fine. Raises Unreadable, Unwritable."""
     while (blob := store.read(key)) is not None:

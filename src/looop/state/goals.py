@@ -1,7 +1,10 @@
 """Goals: `goals/<id>.md`, and the archive of finished ones."""
 
+from collections.abc import Iterator
+from itertools import chain, count
+
 from looop.model.errors import Missing
-from looop.state.codec import names_in
+from looop.state.codec import names_in, with_newline
 from looop.store.protocol import Store
 
 
@@ -27,7 +30,7 @@ class Goals:
     def archive(self, goal: str) -> str:
         """Move a goal to the archive under its name or the first free `-1`, `-2` …; returns that name.
 
-        Nothing in the archive is ever overwritten. Raises Missing. Source: edge cases 114, 115.
+        Nothing in the archive is ever overwritten. Raises Missing, Unreadable, Unwritable. Source: edge cases 114, 115.
         """
         for name in _archive_names(goal):
             if self._store.move(_key(goal), f"goals/archive/{name}.md"):
@@ -37,14 +40,9 @@ class Goals:
         raise Missing(f"no goal {goal!r}: `looop goal list` shows the live ones")
 
 
-def with_newline(body: str) -> bytes:
-    """A text file's bytes: the body, ending in a newline."""
-    return (body if body.endswith("\n") else body + "\n").encode("utf-8", "replace")
-
-
 def _key(goal: str) -> str:
     return f"goals/{goal}.md"
 
 
-def _archive_names(goal: str) -> list[str]:
-    return [goal, *(f"{goal}-{n}" for n in range(1, 10_000))]
+def _archive_names(goal: str) -> Iterator[str]:
+    return chain([goal], (f"{goal}-{n}" for n in count(1)))

@@ -1,7 +1,9 @@
 """The PLAYBOOK: how to judge, in a person's words; every older version is kept for a while."""
 
+from itertools import chain, count
+
 from looop.model.errors import Missing
-from looop.state.codec import names_in
+from looop.state.codec import names_in, with_newline
 from looop.store.protocol import Store
 
 KEY = "PLAYBOOK.md"
@@ -26,7 +28,7 @@ class Playbook:
         """
         if (old := self.read()) is not None:
             self._remember(old, stamp)
-        self._store.write(KEY, (body if body.endswith("\n") else body + "\n").encode("utf-8", "replace"))
+        self._store.write(KEY, with_newline(body))
 
     def versions(self) -> list[str]:
         """Names of the kept versions, oldest first. Raises Unreadable."""
@@ -40,7 +42,7 @@ class Playbook:
         return blob.data
 
     def _remember(self, body: bytes, stamp: str) -> None:
-        names = [stamp, *(f"{stamp}-{n:04d}" for n in range(1, 10_000))]
+        names = chain([stamp], (f"{stamp}-{n:04d}" for n in count(1)))
         next(name for name in names if self._store.create(f"{HISTORY}/{name}.md", body))
         if self._keep:
             for name in self.versions()[: -self._keep]:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from looop.model.errors import Unreadable
 from looop.model.world import Trust
-from looop.state.codec import is_text
+from looop.state.codec import is_text, with_newline
 from looop.store.protocol import Entry, Store
 
 _BACKUP = re.compile(r"(~|\.bak|\.orig|\.rej|\.sw[a-z]|#)\Z")
@@ -63,8 +63,7 @@ class Sensors:
 
     def write(self, name: str, script: str) -> None:
         """Create or replace `sensors/<name>.sh`, executable before it is visible. Raises Unwritable. Edge case 116."""
-        body = script if script.endswith("\n") else script + "\n"
-        self._store.write(f"sensors/{name}.sh", body.encode("utf-8", "replace"), executable=True)
+        self._store.write(f"sensors/{name}.sh", with_newline(script), executable=True)
 
     def _describe(self, entry: Entry, rivals: tuple[str, ...]) -> Sensor:
         interval, trust = self._header(entry)
