@@ -243,7 +243,7 @@ class Responses:
         return [{**item, "status": "completed"} for item in items]
 
     def _begun(self, item: dict[str, Any]) -> dict[str, Any]:
-        empty = {"content": []} if item["type"] == "message" else {"arguments": ""}
+        empty: dict[str, Any] = {"content": []} if item["type"] == "message" else {"arguments": ""}
         return {**item, "status": "in_progress", **empty}
 
     def _said(self, item: dict[str, Any], at: dict[str, Any]) -> Iterable[Event]:

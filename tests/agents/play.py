@@ -14,7 +14,8 @@ _ANSWER_TOOL = "StructuredOutput"
 
 def reply_to(step: Step, asked: Asked, usage: Usage, model: str) -> Reply:
     """The turn for `step`. Raises LookupError when no tool on offer can do what the step wants."""
-    text, calls = str(step.get("text", "")), ()
+    text = str(step.get("text", ""))
+    calls: tuple[Call, ...] = ()
     if asked.title:
         text = "Scripted title" if asked.shape is None else json.dumps({"title": "Scripted title"})
     elif "write" in step and (tool := _answer_tool(asked)):
