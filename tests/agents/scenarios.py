@@ -77,7 +77,7 @@ SCENARIOS: dict[str, Scenario] = {
     "text": Scenario([{"text": DECISION_TEXT}]),
     "bash": Scenario([{"text": "I look around.", "bash": "echo hello from the shell"}, {"text": "It said hello."}]),
     "bashfail": Scenario([{"bash": "echo to stderr >&2; exit 3"}, {"text": "The command failed with 3."}]),
-    "longcmd": Scenario([{"bash": "sleep 600"}, {"text": "Slept."}]),
+    "longcmd": Scenario([{"bash": "tail -f /dev/null"}, {"text": "Never said."}]),
     "prose": Scenario([{"text": "I would rather talk about it: nothing needs doing."}]),
     "cutjson": _decide_with(DECISION_TEXT[:-20], cut=True),
     "twojson": _decide_with(DECISION_TEXT + "\n" + json.dumps({"action": "noop", "reason": "second thoughts"})),
