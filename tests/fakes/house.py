@@ -89,12 +89,14 @@ class Home:
         self.write(f"values/{name}", json.dumps(value))
         self.sensor(name, f"cat values/{name}")
 
-    def runner(self, body: str, *, command: str = "{agent}") -> Path:
-        """The configured runner: a script that notes each call and its stdin, then does `body`."""
-        agent = self.tools / "agent"
+    def runner(self, body: str, *, command: str = "{agent}", name: str = "agent", **config: Any) -> Path:
+        """The configured runner: a script that notes each call and its stdin, then does `body`; no limit on money."""
+        agent = self.tools / name
         agent.write_text(RECORDING + body + "\n")
         agent.chmod(0o755)
-        self.config = Config(tick_command=command.format(agent=shlex.quote(str(agent))))
+        self.config = Config(
+            **{"tick_command": command.format(agent=shlex.quote(str(agent))), "max_daily_usd": 0} | config
+        )
         return agent
 
     def decides(self, move: dict[str, Any] | str, then: str = "") -> None:

@@ -74,6 +74,7 @@ def test_a_bundle_holds_everything(home: Home) -> None:
         "trust": "trusted",
         "model": None,
         "cost_usd": None,
+        "tokens": None,
     }
     assert report.run_id == bundle.name and report.prompt_bytes == (bundle / "prompt.md").stat().st_size
 

@@ -50,7 +50,7 @@ def _noop(house: House, move: Noop, now: int) -> None:
     pass
 
 
-def _run_shell(house: House, move: RunShell, now: int) -> Callable[[], None]:
+def _run_shell(house: House, move: RunShell, now: int) -> Callable[[], object]:
     return run_shell(house, move.cmd, move.reason or move.cmd, now).close
 
 
@@ -95,7 +95,7 @@ def _no_workers(house: House, move: StartWorker | KillWorker, now: int) -> None:
     raise Refused(f"{move.summary}: this version has no workers yet; use run_shell, or write a goal for a person")
 
 
-_EFFECTS: dict[type, Callable[[House, Any, int], Callable[[], None] | None]] = {
+_EFFECTS: dict[type, Callable[[House, Any, int], Callable[[], object] | None]] = {
     Noop: _noop,
     RunShell: _run_shell,
     WriteGoal: _write_goal,

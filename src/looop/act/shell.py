@@ -28,7 +28,7 @@ class Run(Struct, frozen=True):
     cmd: str
     exit_code: int
     output: str
-    close: Callable[[], None]
+    close: Callable[[], object]
 
 
 def run_shell(house: House, cmd: str, label: str, now: int, *, by_person: bool = False) -> Run:
@@ -90,7 +90,7 @@ def _take_back(house: House, token: str, intent: Intent) -> None:
         house.intents.end(token, intent)
 
 
-def _keep(house: House, cmd: str, ended: Ended, now: int, close: Callable[[], None], *, only_if_free: bool) -> Run:
+def _keep(house: House, cmd: str, ended: Ended, now: int, close: Callable[[], object], *, only_if_free: bool) -> Run:
     output = ended.output.decode("utf-8", "replace")[-_KEEP_BYTES:]
     if ended.timed_out:
         output += f"\n(stopped after {house.setting.knobs.shell_timeout_secs}s)"

@@ -8,12 +8,13 @@ import difflib
 import math
 import os
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from looop.model.errors import Corrupt, Unreadable
+from looop.model.usage import CostSpec, Price
 
 DEFAULT_INTERVAL_S = 60
 DEFAULT_MAX_NUDGE_S = 300
@@ -22,10 +23,11 @@ NO_RUNNER = "none"
 
 _TEXT: tuple[type, ...] = (str,)
 _NUMBER: tuple[type, ...] = (int, float)
+_TABLE: tuple[type, ...] = (dict,)
 _KEYS: dict[str, tuple[type, ...]] = {
     "runner": _TEXT,
     "default": _TEXT,
-    "runners": (dict,),
+    "runners": _TABLE,
     "tick_command": _TEXT,
     "tick": _TEXT,
     "worker_command": _TEXT,
@@ -36,6 +38,8 @@ _KEYS: dict[str, tuple[type, ...]] = {
     "max_daily_usd": _NUMBER,
     "max_daily_tokens": _NUMBER,
     "max_goal_usd": _NUMBER,
+    "cost": _TABLE,
+    "price": _TABLE,
 }
 _RUNNER_KEYS: dict[str, tuple[type, ...]] = {
     "tick": _TEXT,
@@ -43,13 +47,17 @@ _RUNNER_KEYS: dict[str, tuple[type, ...]] = {
     "tick_command": _TEXT,
     "worker_command": _TEXT,
     "resume": _TEXT,
-    "cost": (dict,),
+    "cost": _TABLE,
+    "price": _TABLE,
 }
 _WITHOUT_EFFECT = {"busy_interval": "interval", "active_interval": "interval"}
-_EXPECTED = {_TEXT: "text", _NUMBER: "a number", (dict,): "a table"}
+_EXPECTED = {_TEXT: "text", _NUMBER: "a number", _TABLE: "a table"}
 _FORMATTER_PIPE = re.compile(
     r"""\s*\|\s*(["']?)(?:\$\{?LOOOP_BIN\}?|(?:\S*/)?looop)\1\s+(?:_\s+fmt|_?fmt)\s*\Z""",
 )
+
+
+T = TypeVar("T")
 
 
 class Config(Struct, frozen=True):
@@ -61,6 +69,10 @@ class Config(Struct, frozen=True):
     max_next_interval: int = DEFAULT_MAX_NUDGE_S
     session_ttl: int = DEFAULT_SESSION_TTL_S
     max_daily_usd: float | None = None
+    max_daily_tokens: float | None = None
+    max_goal_usd: float | None = None
+    cost: CostSpec | None = None
+    price: Price | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -86,14 +98,19 @@ def parse_config(raw: object, path: str) -> Config:
     if not isinstance(raw, dict):
         raise Corrupt(f"{path}: expected a table of keys, got {type(raw).__name__}")
     warnings = _check(raw, _KEYS, path, "")
-    tick, worker = _commands(raw, path, warnings)
+    table, where = _chosen(raw, path, warnings)
+    tick = table.get("tick_command") or table.get("tick")
     return Config(
-        tick_command=tick,
-        worker_command=worker,
+        tick_command=_FORMATTER_PIPE.sub("", tick) if tick else None,
+        worker_command=table.get("worker_command") or table.get("interactive"),
         interval=raw.get("interval", DEFAULT_INTERVAL_S),
         max_next_interval=int(raw.get("max_next_interval", DEFAULT_MAX_NUDGE_S)),
         session_ttl=int(raw.get("session_ttl", DEFAULT_SESSION_TTL_S)),
         max_daily_usd=raw.get("max_daily_usd"),
+        max_daily_tokens=raw.get("max_daily_tokens"),
+        max_goal_usd=raw.get("max_goal_usd"),
+        cost=_record(table, "cost", CostSpec, path, where),
+        price=_record(table, "price", Price, path, where),
         warnings=tuple(warnings),
     )
 
@@ -137,23 +154,37 @@ def _is_endless(value: object) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
 
-def _commands(raw: dict[str, Any], path: str, warnings: list[str]) -> tuple[str | None, str | None]:
-    chosen = raw.get("runner") or raw.get("default")
+def _chosen(raw: dict[str, Any], path: str, warnings: list[str]) -> tuple[dict[str, Any], str]:
+    """The table that describes the runner, and its name in front of a key; an empty one when no runner is wanted."""
+    chosen, runners = raw.get("runner") or raw.get("default"), raw.get("runners", {})
     if chosen == NO_RUNNER:
-        return None, None
-    table = raw
-    runners = raw.get("runners", {})
-    if chosen and chosen in runners:
-        table = runners[chosen]
-        if not isinstance(table, dict):
-            raise Corrupt(f"{path}: runners.{chosen} = {table!r}: expected a table")
-        warnings += _check(table, _RUNNER_KEYS, path, f"runners.{chosen}.")
-    elif chosen and runners:
+        return {}, ""
+    if not chosen or not runners:
+        return _with_command(raw, chosen, path, warnings), ""
+    if chosen not in runners:
         raise Corrupt(f"{path}: runner = {chosen!r}: expected {NO_RUNNER!r} or one of {', '.join(sorted(runners))}")
-    tick = table.get("tick_command") or table.get("tick")
-    worker = table.get("worker_command") or table.get("interactive")
-    if chosen and not tick:
+    table = runners[chosen]
+    if not isinstance(table, dict):
+        raise Corrupt(f"{path}: runners.{chosen} = {table!r}: expected a table")
+    where = f"runners.{chosen}."
+    warnings += _check(table, _RUNNER_KEYS, path, where)
+    return _with_command(table, chosen, path, warnings), where
+
+
+def _with_command(table: dict[str, Any], chosen: str | None, path: str, warnings: list[str]) -> dict[str, Any]:
+    """The table of a runner; one that was chosen by name must say what to run. Raises Corrupt."""
+    if chosen and not (table.get("tick_command") or table.get("tick")):
         hints = "".join(f"; {warning}" for warning in warnings)
         wanted = f"give it one, or set runner = {NO_RUNNER!r}{hints}"
         raise Corrupt(f"{path}: runner = {chosen!r} has no tick_command: {wanted}")
-    return _FORMATTER_PIPE.sub("", tick) if tick else None, worker
+    return table
+
+
+def _record(table: dict[str, Any], key: str, kind: type[T], path: str, where: str) -> T | None:
+    """The record in one table of the file, None without it. Raises Corrupt."""
+    if key not in table:
+        return None
+    try:
+        return msgspec.convert(table[key], kind)
+    except msgspec.ValidationError as error:
+        raise Corrupt(f"{path}: {where}{key} = {table[key]!r}: {error}") from None

@@ -1,11 +1,14 @@
 """Environment knobs: one table, read once per process. Source: spec/cli.md §3, edge cases 235, 259.
 
-A knob that is set to something else than a whole number takes its default, and says so once.
+A knob that is set to something else than a number, whole but for amounts of money, takes its default, and says so once.
 """
 
+import math
 from collections.abc import Mapping
 
 from msgspec import Struct
+
+_AMOUNTS = ("max_daily_usd", "max_goal_usd")
 
 
 class Knobs(Struct, frozen=True):
@@ -32,6 +35,10 @@ class Knobs(Struct, frozen=True):
     events_max_bytes: int = 5242880
     journal_max_bytes: int = 5242880
     wait_poll_ms: int = 1000
+    max_daily_tokens: int | None = None
+    park: int = 1
+    max_daily_usd: float | None = None
+    max_goal_usd: float | None = None
     runner_retry_match: str = ""
 
 
@@ -40,12 +47,12 @@ class BadKnob(Struct, frozen=True):
 
     var: str
     value: str
-    default: int | None
+    default: float | None
 
 
 def read_knobs(environ: Mapping[str, str]) -> tuple[Knobs, list[BadKnob]]:
     """The knobs in the environment, and those that made no sense."""
-    values: dict[str, int | str] = {}
+    values: dict[str, float | str] = {}
     bad = []
     for field in Knobs.__struct_fields__:
         var = variable(field)
@@ -53,11 +60,21 @@ def read_knobs(environ: Mapping[str, str]) -> tuple[Knobs, list[BadKnob]]:
             continue
         if field == "runner_retry_match":
             values[field] = environ[var]
-        elif (number := whole_number(environ[var])) is not None:
+        elif (number := _number(field, environ[var])) is not None:
             values[field] = number
         else:
             bad.append(BadKnob(var=var, value=environ[var], default=getattr(Knobs(), field)))
     return Knobs(**values), bad  # type: ignore[arg-type]  # the table decides which field holds what
+
+
+def _number(field: str, text: str) -> float | None:
+    if field not in _AMOUNTS:
+        return whole_number(text)
+    try:
+        amount = float(text)
+    except ValueError:
+        return None
+    return amount if math.isfinite(amount) else None
 
 
 def variable(field: str) -> str:

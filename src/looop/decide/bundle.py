@@ -16,6 +16,7 @@ from looop.model.errors import LooopError, Unwritable
 from looop.model.prompt import GoalStatus, PendingAsk, PromptInput
 from looop.model.records import Failure, ReflexLedger, ShellOutput
 from looop.model.text import to_json
+from looop.model.usage import Tokens
 from looop.model.world import World
 from looop.rules.world import changes
 
@@ -61,6 +62,7 @@ class Outcome(Struct, frozen=True):
     trust: str = "trusted"
     model: str | None = None
     cost_usd: float | None = None
+    tokens: Tokens | None = None
 
 
 def prompt_input_of(kept: KeptWorld, memory: KeptMemory) -> PromptInput:

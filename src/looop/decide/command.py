@@ -3,25 +3,28 @@
 Its exit status alone proves nothing: a decide needs exit 0 and a decision nobody had left there before.
 
 Note [Where the decision is]
-The file wins. Without one, the last JSON object with an `action` in the last 64 KiB of stdout counts; stderr is
-talk, where some runners show what they read and do.
+The file wins. Without one, the structured answer of a runner that gives one; else the last JSON object with an
+`action` in its final text. stderr is talk, where some runners show what they read and do.
 Source: design §3 row 8.
 """
 
 import os
 import re
 import shlex
-from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from looop.config.file import Config
+from looop.decide.breakers import Meter, OverBudget
 from looop.decide.bundle import Bundle, Tee
+from looop.decide.streams import Verdict, metered, reader_for
 from looop.model.errors import LooopError
 from looop.rules.final_text import last_decision
 from looop.runtime.clock import wall_clock
-from looop.runtime.command import Command, Ended, pause
+from looop.runtime.command import Command, Ended, OnChunk, pause
 from looop.state.codec import discard
 from looop.state.house import House
 
@@ -29,14 +32,20 @@ DECISION = ".decision.json"
 _PLACEHOLDER = re.compile(r""""\{\{prompt_file\}\}"|'\{\{prompt_file\}\}'|\{\{prompt_file\}\}""")
 _KEEP_BYTES = 65536
 _KEEP_ERRORS = 4096
+_SHOWN_CHARS = 400
 
 
 class Answer(Struct, frozen=True):
-    """What the runner left: the text of a decision, None when there is none, or why the run failed."""
+    """What the runner left: the text of a decision, None when there is none, or why the run failed.
+
+    `limit` is the runner's own word that its usage limit is reached; `over_budget` says that a breaker stopped it.
+    """
 
     text: str | None = None
     error: str = ""
     stopped: bool = False
+    over_budget: bool = False
+    limit: str = ""
     seconds: float = 0.0
 
 
@@ -47,18 +56,25 @@ def drop_stale_decision(house: House) -> None:
         house.events.emit("stale_decision")
 
 
-def ask_command(house: House, tick_command: str, bundle: Bundle, prompt: str) -> Answer:
-    """Run the command on the bundle's prompt and collect its decision. Never raises for what the runner does."""
-    copies = _Copies(house, bundle)
+def ask_command(house: House, config: Config, bundle: Bundle, prompt: str, meter: Meter) -> Answer:
+    """Run the configured command on the bundle's prompt and collect its decision.
+
+    Never raises for what the runner does. The meter has followed all of it.
+    """
+    copies = _Copies(house, bundle, config, meter)
+    command = runner_command(house, config.tick_command or "", bundle)
+    began = monotonic()
     try:
-        ended = _run_with_retries(house, runner_command(house, tick_command, bundle), copies)
+        ended = _run_with_retries(house, command, copies)
+    except OverBudget as error:
+        return Answer(error=str(error), over_budget=True, seconds=round(monotonic() - began, 1))
     except LooopError as error:
         return Answer(error=_cannot_consume(error))
     finally:
         copies.close()
     if copies.problem:
         house.events.emit("guard_degraded", guard="copy of the runner's output", error=copies.problem)
-    return _answer(house, ended, prompt)
+    return _answer(house, ended, copies.verdict, prompt)
 
 
 def runner_command(house: House, tick_command: str, bundle: Bundle) -> Command:
@@ -87,6 +103,7 @@ def _run_with_retries(house: House, command: Command, copies: "_Copies") -> Ende
     knobs, began = house.setting.knobs, monotonic()
     attempts, limit = knobs.runner_retries + 1, command.deadline_s
     for attempt in range(1, attempts + 1):
+        copies.begin()
         ended = house.setting.processes.run(command, copies.output, copies.errors)
         wait, passed = knobs.runner_retry_sleep * attempt, monotonic() - began
         if attempt == attempts or not _worth_retrying(ended, knobs.runner_retry_match):
@@ -114,12 +131,13 @@ def _worth_retrying(ended: Ended, pattern: str) -> bool:
         return False
 
 
-def _answer(house: House, ended: Ended, prompt: str) -> Answer:
+def _answer(house: House, ended: Ended, verdict: Verdict, prompt: str) -> Answer:
+    """Exit 0 proves nothing: the stream must have come to its end without an error, and a decision be there."""
     seconds = round(ended.seconds, 1)
     if ended.stopped:
         return Answer(stopped=True, seconds=seconds)
-    if why := _why_failed(house, ended):
-        return Answer(error=f"the runner command failed: {why}", seconds=seconds)
+    if why := _why_failed(house, ended, verdict):
+        return Answer(error=f"the runner command failed: {why}", limit=verdict.limit, seconds=seconds)
     try:
         blob = house.store.read(DECISION)
         if blob is not None:
@@ -128,24 +146,17 @@ def _answer(house: House, ended: Ended, prompt: str) -> Answer:
         return Answer(error=_cannot_consume(error), seconds=seconds)
     if blob is not None:
         return Answer(text=blob.data.decode("utf-8", "replace"), seconds=seconds)
-    return Answer(text=last_decision(_final_text(ended), prompt), seconds=seconds)
-
-
-def _final_text(ended: Ended) -> str:
-    """What was kept of stdout, without a first line whose beginning is lost."""
-    kept = ended.output
-    if ended.output_bytes > len(kept):
-        kept = kept[kept.find(b"\n") + 1 :]
-    return kept.decode("utf-8", "replace")
+    text = verdict.structured or last_decision(verdict.text, prompt)
+    if text is None and verdict.denied:
+        return Answer(error=f"the runner was refused its tools ({', '.join(verdict.denied)})", seconds=seconds)
+    return Answer(text=text, seconds=seconds)
 
 
 def _cannot_consume(error: LooopError) -> str:
     return f"there may be a decision, but it cannot be consumed: {error}"
 
 
-def _why_failed(house: House, ended: Ended) -> str:
-    if ended.code == 0:
-        return ""
+def _why_failed(house: House, ended: Ended, verdict: Verdict) -> str:
     if ended.spawn_error:
         return ended.spawn_error
     if ended.timed_out:
@@ -153,8 +164,10 @@ def _why_failed(house: House, ended: Ended) -> str:
         return f"timed out after {limit}s (LOOOP_TICK_TIMEOUT_SECS), its process group was killed"
     if ended.signal is not None:
         return f"killed by signal {ended.signal}"
-    tail = _all_text(ended).strip()[-400:]
-    return f"exited with {ended.code}" + (f": {tail}" if tail else "")
+    if ended.code != 0:
+        tail = (verdict.error or _all_text(ended).strip())[-_SHOWN_CHARS:]
+        return f"exited with {ended.code}" + (f": {tail}" if tail else "")
+    return verdict.error or ("" if verdict.ended else "its output broke off before its end mark")
 
 
 def _all_text(ended: Ended) -> str:
@@ -162,19 +175,31 @@ def _all_text(ended: Ended) -> str:
 
 
 class _Copies:
-    """What the runner says, as it comes: raw stdout in `stream.jsonl`, stamped lines of both streams for people."""
+    """What the runner says, as it comes: raw in `stream.jsonl`, in lines for people, in figures for the meter."""
 
-    def __init__(self, house: House, bundle: Bundle) -> None:
-        self._clock = house.setting.clock
+    def __init__(self, house: House, bundle: Bundle, config: Config, meter: Meter) -> None:
+        self._clock, self._config, self._meter = house.setting.clock, config, meter
         self._tee = Tee([bundle.file("output.log"), os.path.join(house.setting.root, "tick.log")])
         self._raw = Tee([bundle.file("stream.jsonl")])
-        self._lines, self._error_lines = _Lines(self.note), _Lines(self.note)
+        self._lines, self._error_lines = _Lines(self._hear), _Lines(self._hear_error)
         self.errors = self._error_lines.feed
+        self.begin()
 
     @property
     def problem(self) -> str:
         """Which copy failed and why, empty when none did."""
         return self._tee.problem or self._raw.problem
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the stream of the last attempt said of itself."""
+        self._lines.end()
+        return self._reader.verdict()
+
+    def begin(self) -> None:
+        """A new attempt: its output is a stream of its own."""
+        self._reader = metered(reader_for(self._config.runner, self._config.tick_command or ""), self._config.cost)
+        self._meter.follow(self._reader)
 
     def output(self, chunk: bytes) -> None:
         self._raw.write(chunk)
@@ -185,32 +210,42 @@ class _Copies:
         self._tee.write(f"[{stamp}] {line}\n".encode("utf-8", "replace"))
 
     def close(self) -> None:
-        self._lines.end()
+        with suppress(OverBudget):
+            self._lines.end()
         self._error_lines.end()
         self._tee.close()
         self._raw.close()
 
+    def _hear(self, line: bytes) -> None:
+        for said in self._reader.feed(line):
+            for part in said.split("\n"):
+                if part := part.rstrip():
+                    self.note(part)
+        self._meter.check()
+
+    def _hear_error(self, line: bytes) -> None:
+        if text := line.decode("utf-8", "replace").rstrip():
+            self.note(text)
+
 
 class _Lines:
-    """Cuts a byte stream into decoded lines; what has no newline at the end is still a line. Items 94, 95."""
+    """Cuts a byte stream into lines; what has no newline at the end is still a line. Items 94, 95."""
 
-    _LONGEST = 1 << 20
+    _LONGEST = 1 << 24
 
-    def __init__(self, on_line: Callable[[str], None]) -> None:
-        self._on_line, self._rest = on_line, b""
+    def __init__(self, on_line: OnChunk) -> None:
+        self._on_line, self._rest = on_line, bytearray()
 
     def feed(self, chunk: bytes) -> None:
-        *whole, self._rest = (self._rest + chunk).split(b"\n")
-        for line in whole:
-            self._emit(line)
+        first, *others = chunk.split(b"\n")
+        self._rest += first
+        for line in others:
+            self.end()
+            self._rest += line
         if len(self._rest) > self._LONGEST:
             self.end()
 
     def end(self) -> None:
         if self._rest:
-            self._emit(self._rest)
-            self._rest = b""
-
-    def _emit(self, line: bytes) -> None:
-        if text := line.decode("utf-8", "replace").rstrip("\r"):
-            self._on_line(text)
+            line, self._rest = bytes(self._rest), bytearray()
+            self._on_line(line)

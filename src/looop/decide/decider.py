@@ -11,20 +11,20 @@ from msgspec.structs import replace
 
 from looop.config.file import NO_RUNNER, Config
 from looop.decide.attempt import Attempt
+from looop.decide.breakers import Breakers
 from looop.decide.bundle import Bundle, prompt_input_of
-from looop.decide.command import ask_command, drop_stale_decision
+from looop.decide.command import Answer, ask_command, drop_stale_decision
 from looop.decide.inputs import Inputs, inputs_of
 from looop.decide.reflex import judge_reflexes, keep_judgement, mark_if_unrepeatable
 from looop.model.decision import Decision, emitted, parse_decision
 from looop.model.errors import Invalid, LooopError
 from looop.model.moves import Noop
 from looop.model.prompt import Prompt
-from looop.model.records import CostRow
 from looop.model.world import World
 from looop.rules.gates import Memory, with_attempt
 from looop.rules.prompt.build import build
 from looop.rules.reflexes import Firing, Judgement, fired
-from looop.runtime.clock import second_stamp, utc_stamp
+from looop.runtime.clock import second_stamp
 from looop.state.house import House
 
 _NO_DECISION = (
@@ -72,7 +72,7 @@ class Decider(Struct, frozen=True):
                 nothing = Decision(move=Noop(reason=case.judgement.why_none))
                 _keep_inputs(bundle, self._inputs(case, config), nothing)
             return Attempt(ending="decided", source=NO_RUNNER, decision=nothing, bundle=bundle)
-        return self._ask(case, config, config.tick_command)
+        return self._ask(case, config)
 
     def _reflex(self, case: Case, firing: Firing) -> Attempt:
         decision = Decision(move=firing.move, journal=f"{firing.label} · {firing.move.summary}")
@@ -92,8 +92,11 @@ class Decider(Struct, frozen=True):
             after_failure=fired(ledger, firing, case.world, failed=True),
         )
 
-    def _ask(self, case: Case, config: Config, tick_command: str) -> Attempt:
-        house = self.house
+    def _ask(self, case: Case, config: Config) -> Attempt:
+        house, breakers = self.house, Breakers(self.house, config)
+        if note := breakers.closed(case.now):
+            return Attempt(ending="closed", source=config.runner, note=note)
+        meter = breakers.open_meter(case.now)
         drop_stale_decision(house)
         inputs = self._inputs(case, config)
         prompt = build(prompt_input_of(*inputs))
@@ -101,21 +104,22 @@ class Decider(Struct, frozen=True):
             _keep_inputs(bundle, inputs, None)
             bundle.write("prompt.md", prompt.text.encode("utf-8", "replace"))
             house.guards.record_attempts(with_attempt(case.memory, case.now))
+            breakers.announce(bundle.run_id, case.now)
         _announce(house, prompt, config.runner, bundle)
-        answer = ask_command(house, tick_command, bundle, prompt.text)
-        _meter(house, bundle, config.runner)
+        answer = ask_command(house, config, bundle, prompt.text, meter)
+        breakers.park(answer.limit)
         attempt = Attempt(
             ending="stopped",
             source=config.runner,
             bundle=bundle,
             seconds=answer.seconds,
+            error=answer.error,
             prompt_bytes=len(prompt.text.encode("utf-8", "replace")),
         )
-        if answer.stopped:
-            return attempt
-        if answer.error:
-            return replace(attempt, ending="failed", error=answer.error)
-        return _judged(house, attempt, bundle, answer.text)
+        attempt = _judged(house, attempt, answer)
+        goal = attempt.decision.move.goal if attempt.decision else None
+        ended_well = not (answer.error or answer.stopped)
+        return replace(attempt, usage=breakers.settle(bundle.run_id, meter.usage, goal, ended_well=ended_well))
 
     def _inputs(self, case: Case, config: Config) -> Inputs:
         return inputs_of(self.house, case.world, case.memory, case.judgement, config, case.now)
@@ -134,8 +138,14 @@ def _keep_inputs(bundle: Bundle, inputs: Inputs, decision: Decision | None) -> N
         bundle.write_json("decision.json", emitted(decision))
 
 
-def _judged(house: House, attempt: Attempt, bundle: Bundle, text: str | None) -> Attempt:
-    if text is None:
+def _judged(house: House, attempt: Attempt, answer: Answer) -> Attempt:
+    """The attempt once the runner has ended: a decision that parses, or how it failed."""
+    if answer.stopped:
+        return attempt
+    if answer.error:
+        return replace(attempt, ending="over_budget" if answer.over_budget else "failed")
+    text, bundle = answer.text, attempt.bundle
+    if text is None or bundle is None:
         return replace(attempt, ending="no_decision", error=_NO_DECISION)
     house.best_effort("run bundle", lambda: bundle.write("decision.json", text.encode("utf-8", "replace")))
     try:
@@ -149,9 +159,3 @@ def _announce(house: House, prompt: Prompt, runner: str, bundle: Bundle) -> None
     if prompt.omitted:
         omitted = ", ".join(f"{count} {kind}" for kind, count in prompt.omitted.items())
         house.events.emit("prompt_oversize", omitted=omitted)
-
-
-def _meter(house: House, bundle: Bundle, runner: str) -> None:
-    now = house.setting.clock.now()
-    row = CostRow(ts=utc_stamp(now), kind="tick", id=bundle.run_id, runner=runner, metered=False)
-    house.best_effort("cost ledger", lambda: house.ledger.append(row))

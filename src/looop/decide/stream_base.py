@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from looop.decide.stream_limit import limit_reached
+from looop.model.usage import Tokens, Usage, add_tokens
 
 KEEP = 262_144
 """The most characters of a final text that are kept: its end."""
@@ -26,23 +27,6 @@ _MOST_USD = 10**9
 
 Event = dict[str, Any]
 Hearer = Callable[[Event], list[str]]
-
-
-class Tokens(Struct, frozen=True):
-    """Tokens of a run. `input` excludes what was read from or written to a cache; `output` includes reasoning."""
-
-    input: int = 0
-    output: int = 0
-    cache_read: int = 0
-    cache_write: int = 0
-
-
-class Usage(Struct, frozen=True):
-    """What a run has used so far. None is a figure that the runner has not given: unmetered, not zero."""
-
-    tokens: Tokens | None = None
-    cost_usd: float | None = None
-    model: str | None = None
 
 
 class Verdict(Struct, frozen=True):
@@ -112,7 +96,7 @@ class EventReader:
     def spend(self, tokens: Tokens | None, cost_usd: float | None) -> None:
         """Add the figures of one step; None adds nothing."""
         if tokens is not None:
-            self.tokens = plus(self.tokens, tokens)
+            self.tokens = add_tokens(self.tokens, tokens)
         if cost_usd is not None:
             self.cost_usd = (self.cost_usd or 0.0) + cost_usd
 
@@ -202,12 +186,6 @@ def tokens_at(value: Any, *names: tuple[str, ...]) -> Tokens | None:
     """Tokens by the paths of their four counts, in the order of `Tokens`; None when none of them is a figure."""
     counts = [count(at(value, *name)) for name in names]
     return None if all(one is None for one in counts) else Tokens(*(one or 0 for one in counts))
-
-
-def plus(one: Tokens | None, two: Tokens | None) -> Tokens:
-    """The sum; None counts as nothing."""
-    a, b = one or Tokens(), two or Tokens()
-    return Tokens(a.input + b.input, a.output + b.output, a.cache_read + b.cache_read, a.cache_write + b.cache_write)
 
 
 def at_least(one: Tokens | None, two: Tokens | None) -> Tokens | None:

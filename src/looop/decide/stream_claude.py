@@ -17,14 +17,12 @@ from looop.decide.stream_base import (
     KEEP,
     Event,
     EventReader,
-    Tokens,
     Verdict,
     at,
     at_least,
     compact,
     dicts_at,
     name_at,
-    plus,
     text_at,
     texts_in,
     tokens_at,
@@ -32,6 +30,7 @@ from looop.decide.stream_base import (
     usd,
     whole,
 )
+from looop.model.usage import Tokens, add_tokens
 
 _USAGE = (("input_tokens",), ("output_tokens",), ("cache_read_input_tokens",), ("cache_creation_input_tokens",))
 _MODEL_USAGE = (("inputTokens",), ("outputTokens",), ("cacheReadInputTokens",), ("cacheCreationInputTokens",))
@@ -91,8 +90,8 @@ class ClaudeReader(EventReader):
         self._recent[message] = now
         if len(self._recent) > _RECENT:
             del self._recent[next(iter(self._recent))]
-        self._running = plus(self._running, _less(now, before))
-        self.tokens = plus(self._settled, self._running)
+        self._running = add_tokens(self._running, _less(now, before))
+        self.tokens = add_tokens(self._settled, self._running)
 
     def _result(self, event: Event) -> list[str]:
         self._settle_tokens(event)
@@ -109,10 +108,10 @@ class ClaudeReader(EventReader):
         """Let the result's figures take the place of the messages'; see Note [What claude counts]."""
         of_models: Tokens | None = None
         for model in _models(event):
-            of_models = plus(of_models, tokens_at(model, *_MODEL_USAGE))
+            of_models = add_tokens(of_models, tokens_at(model, *_MODEL_USAGE))
         stated = at_least(of_models, tokens_at(at(event, "usage"), *_USAGE))
         if (spent := at_least(self._running, stated)) is not None:
-            self.tokens = self._settled = plus(self._settled, spent)
+            self.tokens = self._settled = add_tokens(self._settled, spent)
         self._running, self._recent = None, {}
 
     def _settle_cost(self, event: Event) -> None:

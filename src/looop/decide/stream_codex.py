@@ -4,7 +4,8 @@ Its usage comes once, with the end of a turn, and is cumulative over the thread:
 `codex exec resume` it includes what the thread had used before. There is no cost and no model in it.
 """
 
-from looop.decide.stream_base import Event, EventReader, Tokens, at, at_least, name_at, text_at, tokens_at, tool_line
+from looop.decide.stream_base import Event, EventReader, at, at_least, name_at, text_at, tokens_at, tool_line
+from looop.model.usage import Tokens
 
 _USAGE = (("input_tokens",), ("output_tokens",), ("cached_input_tokens",), ("cache_write_input_tokens",))
 

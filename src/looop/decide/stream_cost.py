@@ -4,9 +4,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from looop.decide.stream_base import Reader, Usage, Verdict, decode, usd
-
-_MODES = {"sum": "sum", "last": "last", "total": "last", "max": "max"}
+from looop.decide.stream_base import Reader, Verdict, decode, usd
+from looop.model.usage import CostSpec, Usage
 
 
 class MeteredReader:
@@ -39,21 +38,12 @@ class MeteredReader:
         return self._cost_usd + figure if self._mode == "sum" else max(self._cost_usd, figure)
 
 
-def metered(reader: Reader, cost: Any) -> Reader:
-    """The reader with the declared cost; the reader itself when `cost` is not a whole declaration.
-
-    `type` and `pointer` must be strings, `pointer` a JSON pointer, `mode` one of sum (default), last, max; total is the
-    old word for last.
-    """
-    if not isinstance(cost, dict):
+def metered(reader: Reader, cost: CostSpec | None) -> Reader:
+    """The reader with the declared cost; the reader itself without one. `total` is the old word for `last`."""
+    if cost is None:
         return reader
-    kind, pointer, mode = cost.get("type"), cost.get("pointer"), cost.get("mode", "sum")
-    if not (isinstance(kind, str) and isinstance(pointer, str) and isinstance(mode, str) and mode in _MODES):
-        return reader
-    if pointer and not pointer.startswith("/"):
-        return reader
-    path = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
-    return MeteredReader(reader, kind, path, _MODES[mode])
+    path = [part.replace("~1", "/").replace("~0", "~") for part in cost.pointer.split("/")[1:]]
+    return MeteredReader(reader, cost.type, path, "last" if cost.mode == "total" else cost.mode)
 
 
 def _follow(value: Any, path: list[str]) -> Any:

@@ -11,18 +11,17 @@ from msgspec.structs import replace
 from looop.decide.stream_base import (
     Event,
     EventReader,
-    Tokens,
     Verdict,
     at,
     count,
     name_at,
-    plus,
     text_at,
     tokens_at,
     tool_line,
     usd,
 )
 from looop.decide.stream_limit import limit_reached
+from looop.model.usage import Tokens, add_tokens
 
 _TOKENS = (("input",), ("output",), ("cache", "read"), ("cache", "write"))
 _KEEP_BODY = 2048
@@ -82,4 +81,4 @@ class OpencodeReader(EventReader):
 def _with_reasoning(tokens: Any) -> Tokens | None:
     """opencode counts reasoning beside the output; with us it is part of it."""
     used, reasoning = tokens_at(tokens, *_TOKENS), count(at(tokens, "reasoning"))
-    return plus(used, Tokens(output=reasoning)) if reasoning else used
+    return add_tokens(used, Tokens(output=reasoning)) if reasoning else used

@@ -7,16 +7,18 @@ at the end how it went. It never keeps the stream and never raises.
 import os
 import re
 import shlex
+from collections import deque
 
 from msgspec import Struct
 
-from looop.decide.stream_base import KEEP, Reader, Tokens, Usage, Verdict, whole
+from looop.decide.stream_base import KEEP, Reader, Verdict, whole
 from looop.decide.stream_claude import ClaudeReader
 from looop.decide.stream_codex import CodexReader
 from looop.decide.stream_cost import metered
 from looop.decide.stream_limit import limit_reached, parked_until
 from looop.decide.stream_opencode import OpencodeReader
 from looop.decide.stream_pi import PiReader
+from looop.model.usage import Tokens, Usage
 
 __all__ = ["Reader", "TextReader", "Tokens", "Usage", "Verdict", "metered", "parked_until", "reader_for"]
 
@@ -28,7 +30,7 @@ class TextReader:
     """
 
     def __init__(self) -> None:
-        self._lines: list[str] = []
+        self._lines: deque[str] = deque()
         self._size = 0
 
     @property
@@ -44,20 +46,16 @@ class TextReader:
         return [text] if text else []
 
     def verdict(self) -> Verdict:
-        """The last lines; `limit` when the last of all says that a usage limit was reached."""
-        text = self._tail()
+        """The last lines, whole ones; `limit` when the last of all says that a usage limit was reached."""
+        text = "\n".join(self._lines)
         last = text.rstrip().rpartition("\n")[2]
         return Verdict(ended=True, text=text, limit=last if limit_reached(last) else "")
 
     def _keep(self, text: str) -> None:
-        self._lines.append(text[-KEEP:])
-        self._size += len(self._lines[-1]) + 1
-        if self._size > 2 * KEEP:
-            self._lines = [self._tail()]
-            self._size = len(self._lines[0])
-
-    def _tail(self) -> str:
-        return "\n".join(self._lines)[-KEEP:]
+        self._lines.append(text)
+        self._size += len(text) + 1
+        while self._size > KEEP:
+            self._size -= len(self._lines.popleft()) + 1
 
 
 class _Program(Struct, frozen=True):

@@ -1,7 +1,8 @@
 """Every fact the loop puts on record: its name, log code, level and sentence, in one table.
 
 One emitted fact becomes a row of `events.jsonl` (under its name) and a log line (under its code); facts with
-`row=False` are for the log only, facts without a code for the file only. Source: spec/beat.md §14, design §3 row 12.
+`row=False` are for the log only, facts without a code for the file only. A field
+that begins with `_` is for the text only. Source: spec/beat.md §14, design §3 row 12.
 """
 
 from typing import Literal
@@ -34,7 +35,7 @@ FACTS: dict[str, Fact] = {
     "decide_start": Fact("tick.start", "step", "asking {runner} ({run_id})"),
     "stale_decision": Fact("tick.stale_decision", "warn", "removed a decision nobody asked for", row=False),
     "prompt_oversize": Fact("tick.prompt_oversize", "warn", "the prompt is full: left out {omitted}", row=False),
-    "decided": Fact("tick.decided", "ok", "{journal} · {secs}s"),
+    "decided": Fact("tick.decided", "ok", "{journal} · {secs}s{_bill}"),
     "tick_failed": Fact("tick.failed", "error", "failed ({fails} in a row): {error} · replay: {replay}"),
     "no_decision": Fact(
         "tick.no_decision", "warn", "no decision ({fails} in a row): {error} · replay: {replay}", event="tick_failed"
@@ -44,6 +45,13 @@ FACTS: dict[str, Fact] = {
         "warn",
         "an earlier {action} was interrupted and is not repeated; look whether it was done: {cmd} ({fingerprint})",
     ),
+    "budget_exceeded": Fact("tick.budget", "warn", "budget reached: {error}"),
+    "budget_unmetered": Fact("tick.budget_unmetered", "warn", "{runner}: {error}"),
+    "budget_stopped": Fact(
+        "tick.budget", "error", "stopped ({fails} in a row): {error} · replay: {replay}", event="tick_failed"
+    ),
+    "unmetered": Fact("tick.unmetered", "warn", "{runner} named no figure ({count} in a row)", row=False),
+    "parked": Fact("tick.parked", "warn", "{runner} is at its usage limit: next try in {retry_in_s}s ({error})"),
     "guard_degraded": Fact("tick.guard_degraded", "warn", "{guard}: {error}"),
     "sense_degraded": Fact("tick.sense_degraded", "warn", "{error}", row=False),
     "sense": Fact("sense", "info", "{text}", row=False),
@@ -62,7 +70,7 @@ FACTS: dict[str, Fact] = {
     "pulse_stop": Fact("pulse.stop", "ok", "pulse stopped", row=False),
     "cadence": Fact("cadence", "info", "next look in {secs}s instead of {default}s", row=False),
     "sleep": Fact("sleep", "info", "next beat in {secs}s, or when something changes", row=False),
-    "env_invalid": Fact("env.invalid", "warn", "{var}={value!r} is not a whole number: {instead}", row=False),
+    "env_invalid": Fact("env.invalid", "warn", "{var}={value!r} is not a number of its kind: {instead}", row=False),
     "answer": Fact("answer", "ok", "answered {ask_id} of {worker}"),
     "config_key": Fact("config.key", "warn", "{error}", row=False),
 }

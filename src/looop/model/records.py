@@ -140,7 +140,10 @@ class Answer(Struct, frozen=True):
 
 
 class CostRow(Struct, frozen=True, omit_defaults=True):
-    """One touch of a model. `ts` is RFC 3339 UTC; `cost_usd` None when the run could not be metered."""
+    """One touch of a model. `ts` is RFC 3339 UTC; `cost_usd` None when the run could not be metered.
+
+    `estimated`: the runner named tokens and no dollars, which a price list supplied.
+    """
 
     ts: str
     kind: str
@@ -151,6 +154,30 @@ class CostRow(Struct, frozen=True, omit_defaults=True):
     cost_usd: float | None = None
     tokens: dict[str, int] | None = None
     metered: bool = True
+    estimated: bool = False
+
+
+class Unmetered(Struct, frozen=True):
+    """How many runs in a row had no figure; `sig` stands for the runner and how it is metered."""
+
+    sig: str
+    count: int
+
+
+class OpenRun(Struct, frozen=True):
+    """A model run that was begun: what is left over has no row in the ledger yet."""
+
+    id: str
+    runner: str
+    ts: int
+
+
+class Parked(Struct, frozen=True):
+    """A runner's usage limit is reached: nobody is asked before `until`. `why` is what the runner said."""
+
+    until: int
+    why: str
+    runner: str
 
 
 class Fault(Struct, frozen=True):

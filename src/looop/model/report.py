@@ -5,6 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from looop.model.prompt import GoalStatus
+from looop.model.usage import Tokens
 from looop.model.world import Change
 
 BeatEnding = Literal["idle", "decided", "failed", "blocked", "stopped"]
@@ -33,6 +34,8 @@ class BeatReport(Struct, frozen=True):
     next_interval_s: int | None = None
     goals: list[GoalStatus] = []
     prompt_bytes: int = 0
+    cost_usd: float | None = None
+    tokens: Tokens | None = None
 
     @property
     def acted(self) -> bool:

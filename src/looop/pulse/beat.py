@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from msgspec import Struct
 
+from looop.decide.breakers import sweep_open_run
 from looop.decide.decider import Decider
 from looop.model.errors import LooopError, Unreadable
 from looop.model.records import Fault, FlapLedger
@@ -56,8 +57,9 @@ def look(house: House, now: int, *, forced: bool) -> Look:
 
 
 def _begin(house: House, now: int) -> None:
-    """Report what an earlier crash interrupted. Source: spec/beat.md §12."""
+    """Report what an earlier crash interrupted, and bill the model run it cut off. Source: spec/beat.md §12."""
     house.events.emit("tick_start")
+    house.best_effort("cost ledger", lambda: sweep_open_run(house))
     try:
         for left in house.intents.sweep(now, house.setting.knobs.shell_timeout_secs):
             house.events.emit("tick_interrupted", action=left.action, fingerprint=left.fingerprint, cmd=left.cmd)

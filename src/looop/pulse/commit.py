@@ -26,6 +26,7 @@ from looop.state.house import House
 
 SHELL_FOLLOW_UP_S = 5
 _FAILURE_CHARS = 400
+_FAILURES = {"no_decision": "no_decision", "over_budget": "budget_stopped"}
 
 
 def conclude(house: House, world: World, memory: Memory, attempt: Attempt) -> BeatReport:
@@ -34,6 +35,9 @@ def conclude(house: House, world: World, memory: Memory, attempt: Attempt) -> Be
     if attempt.ending == "blocked":
         house.events.emit("tick_error", error=attempt.error)
         return BeatReport(ending="blocked", reason=attempt.error, world_hash=world.hash)
+    if attempt.note:
+        house.events.emit(attempt.note.name, **attempt.note.fields)
+        return BeatReport(ending="idle", reason=attempt.note.name, world_hash=world.hash)
     if attempt.ending == "stopped":
         return BeatReport(ending="stopped", world_hash=world.hash)
     report = _report(world, memory, attempt)
@@ -60,6 +64,8 @@ def _report(world: World, memory: Memory, attempt: Attempt) -> BeatReport:
         seconds=attempt.seconds,
         goals=attempt.goals,
         prompt_bytes=attempt.prompt_bytes,
+        cost_usd=attempt.usage.cost_usd,
+        tokens=attempt.usage.tokens,
     )
 
 
@@ -83,6 +89,8 @@ def _commit(
         summary=report.summary,
         journal=report.journal,
         secs=report.seconds,
+        cost_usd=report.cost_usd,
+        _bill="" if report.cost_usd is None else f" · ${report.cost_usd:.4f}",
     )
     nudge = decision.next_interval_s
     if nudge is None and isinstance(decision.move, RunShell):
@@ -94,7 +102,7 @@ def _fail(house: House, world: World, memory: Memory, attempt: Attempt, report: 
     """The world stays uncommitted, so it is tried again after the wait."""
     now = house.setting.clock.now()
     backoff = gates.after_failure(world, memory, now)
-    name = "no_decision" if attempt.ending == "no_decision" else "tick_failed"
+    name = _FAILURES.get(attempt.ending, "tick_failed")
     failure = Failure(ts=now, run_id=report.run_id, code=FACTS[name].code, error=report.reason, fails=backoff.fails)
     guards, after = house.guards, attempt.after_failure
     house.best_effort("backoff", lambda: guards.record_failure(backoff, failure))
@@ -124,6 +132,9 @@ def _close_bundle(house: House, attempt: Attempt, report: BeatReport) -> BeatRep
         summary=report.summary,
         journal=report.journal,
         error=report.reason,
+        model=attempt.usage.model,
+        cost_usd=report.cost_usd,
+        tokens=report.tokens,
         trust="untrusted" if untrusted else "trusted",
     )
     if bundle := attempt.bundle:

@@ -8,6 +8,7 @@ One integer beyond 64 bits anywhere in a bound variable makes every expression o
 bound as floats.
 """
 
+import re
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import Any
@@ -17,6 +18,14 @@ from looop.model.errors import Invalid
 MAX_CHARS = 2000
 VARIABLES = ("sensor", "goal", "worker", "workers", "asks", "schedules", "now")
 _INT64 = 2**63
+_TEXT = r"""r?("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
+_SENSOR = r"""(?<![\w."'])sensor\s*(?:\.\s*(\w+)|\[\s*["']([^"'\\]+)["']\s*\])"""
+_ASKED = r"""has\(\s*sensor\.(\w+)\s*\)|["']([^"'\\]+)["']\s+in\s+sensor\b(?!\s*[.\[])"""
+_DASHED = r"(?<![\w.])([\w.]*\w)\.(\w+(?:-[^\W\d]\w*)+)"
+_SINGLE_EQUALS = r"(?<![=!<>])=(?![=<>])"
+_NULL_HINT = " (a value is null here: ask for `… != null &&` first)"
+_WORDS = {"and": "&&", "or": "||", "not": "!"}
+_WORD = r"(?i)(?<![\w.])(and|or|not)(?![\w.])"
 
 
 def check(expression: str) -> None:
@@ -36,10 +45,17 @@ def holds(expression: str, scope: Mapping[str, Any]) -> bool | str:
     except (Invalid, RuntimeError, ValueError) as error:
         return _first_line(str(error))
     if value.type() == cel.Type.ERROR:
-        return _first_line(str(value.value()))
+        trouble = _first_line(str(value.value()))
+        return trouble + _runtime_hint(expression, trouble)
     if value.type() != cel.Type.BOOL:
         return f"`{expression}` is not true or false but {value.type().name().lower()}"
     return bool(value.value())
+
+
+def sensors_named(expression: str) -> set[str]:
+    """The sensors that a condition needs, by name: those whose being there it asks for itself are left out."""
+    asked = {dotted or quoted for dotted, quoted in re.findall(_ASKED, expression)}
+    return {dotted or quoted for dotted, quoted in re.findall(_SENSOR, expression)} - asked
 
 
 def bindable(value: Any) -> Any:
@@ -64,7 +80,7 @@ def _compiled(expression: str) -> Any:
     try:
         compiled = _environment().compile(expression)
     except (RuntimeError, ValueError) as error:
-        raise Invalid(f"`{expression}`: {_first_line(str(error))}") from None
+        raise Invalid(f"`{expression}`: {_first_line(str(error))}{_hints(expression)}") from None
     if compiled.return_type() not in (cel.Type.BOOL, cel.Type.DYN):
         raise Invalid(f"`{expression}` is not true or false but {compiled.return_type().name().lower()}")
     return compiled
@@ -81,6 +97,31 @@ def _environment() -> Any:
         "now": cel.Type.INT,
     }
     return cel.NewEnv(variables=types)
+
+
+def _hints(expression: str) -> str:
+    """What the author may have meant, for the end of a refusal; empty when nothing looks like it."""
+    bare = re.sub(_TEXT, '""', expression)
+    hints = ["equality is written =="] if re.search(_SINGLE_EQUALS, bare) else []
+    hints += [f"`{word}` is written {_WORDS[word.lower()]}" for word in dict.fromkeys(re.findall(_WORD, bare))]
+    hints += [_dash_hint(*found) for found in re.findall(_DASHED, bare)]
+    return f" ({'; '.join(hints)})" if hints else ""
+
+
+def _runtime_hint(expression: str, trouble: str) -> str:
+    """The same for what only a reading shows: a null, or the part of a name before its dash."""
+    if "null_type" in trouble:
+        return _NULL_HINT
+    dashed = [
+        found
+        for found in re.findall(_DASHED, re.sub(_TEXT, '""', expression))
+        if f'"{found[1].split("-")[0]}"' in trouble
+    ]
+    return f" ({_dash_hint(*dashed[0])})" if dashed else ""
+
+
+def _dash_hint(owner: str, name: str) -> str:
+    return f'a name with a dash is written {owner}["{name}"]'
 
 
 def _first_line(text: str) -> str:

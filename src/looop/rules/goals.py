@@ -5,7 +5,6 @@ file cannot become a large value, without tags, and without deep nesting, which 
 true or false, a whole number, or text, as in JSON: a date or `12:30` stays what was written.
 """
 
-import difflib
 import re
 from functools import cache, lru_cache
 from typing import Any
@@ -21,11 +20,10 @@ MAX_FRONT_MATTER = 32768
 MAX_NESTING = 20
 _KEYS = ("goal", "done", "reflexes")
 _REFLEX_KEYS = ("when", "move")
-_SCALARS = {
-    "null": re.compile(r"(?:~|null|)\Z"),
-    "bool": re.compile(r"(?:true|false)\Z"),
-    "int": re.compile(r"-?(?:0|[1-9][0-9]*)\Z"),
-}
+_FENCE = ("---", "\ufeff---")
+_UNFENCED = rf"\ufeff?\s*(?:---[ \t]*\n\s*)?({'|'.join(_KEYS)})[ \t]*:"
+_QUOTE = "quote a value that holds ': ' or ' #', or begins with ! & * { [ \" ' or another sign of YAML"
+_SCALARS = {"null": r"(?:~|null|)\Z", "bool": r"(?:true|false)\Z", "int": r"-?(?:0|[1-9][0-9]*)\Z"}
 
 
 class Reflex(Struct, frozen=True):
@@ -41,6 +39,20 @@ class GoalSpec(Struct, frozen=True):
     goal: str | None = None
     done: str | None = None
     reflexes: tuple[Reflex, ...] = ()
+
+
+def declares(text: str) -> bool:
+    """Whether a goal may have front matter; a cheap look that needs no YAML."""
+    return text.startswith(_FENCE)
+
+
+def unfenced_key(text: str) -> str | None:
+    """The key with which a goal of prose begins although it belongs into front matter: its `---` lines are missing
+
+    or do not begin in the first line. None when the goal begins otherwise.
+    """
+    match = None if declares(text) else re.match(_UNFENCED, text)
+    return match[1] if match else None
 
 
 @lru_cache(maxsize=4096)
@@ -88,9 +100,7 @@ def _load_yaml(block: str) -> Any:
         return yaml.load(block, _loader())
     except yaml.MarkedYAMLError as error:
         where = f"line {error.problem_mark.line + 2}: " if error.problem_mark else ""
-        raise Invalid(
-            f"front matter is not YAML: {where}{error.problem} (quote values that hold ': ' or '#')"
-        ) from None
+        raise Invalid(f"front matter is not YAML: {where}{error.problem} ({_QUOTE})") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise Invalid(f"front matter is not YAML: {str(error).split(chr(10), 1)[0]}") from None
 
@@ -101,7 +111,8 @@ def _only_plain(event: Any) -> None:
     if isinstance(event, yaml.AliasEvent):
         raise Invalid("front matter uses a YAML alias (*name): write the value out")
     if tag := getattr(event, "tag", None):
-        raise Invalid(f"front matter uses a YAML tag ({tag}): leave it out")
+        cure = "leave it out" if tag.startswith("tag:") else "quote it"
+        raise Invalid(f"front matter uses a YAML tag (line {event.start_mark.line + 2}: {tag}): {cure}")
     if any("\ud800" <= sign <= "\udfff" for sign in getattr(event, "value", "")):
         raise Invalid("front matter holds half a character (\\ud800-\\udfff): write the whole one")
 
@@ -110,7 +121,7 @@ def _only_plain(event: Any) -> None:
 def _loader() -> Any:
     import yaml
 
-    resolvers = {None: [(f"tag:yaml.org,2002:{name}", sign) for name, sign in _SCALARS.items()]}
+    resolvers = {None: [(f"tag:yaml.org,2002:{name}", re.compile(sign)) for name, sign in _SCALARS.items()]}
     return type("Loader", (yaml.SafeLoader,), {"yaml_implicit_resolvers": resolvers})
 
 
@@ -159,6 +170,8 @@ def _text(declared: dict[str, Any], key: str, where: str) -> str | None:
 
 
 def _known_keys(declared: dict[Any, Any], known: tuple[str, ...], where: str) -> None:
+    import difflib
+
     for key in declared:
         if key not in known:
             close = difflib.get_close_matches(str(key), known, n=1)

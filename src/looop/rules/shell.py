@@ -21,7 +21,17 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from looop.rules.shell_table import BARE_FORCE, SHELLS, Opened, denied, denied_target, fetches, opened, runs_stdin
+from looop.rules.shell_table import (
+    BARE_FORCE,
+    SHELLS,
+    Opened,
+    denied,
+    denied_target,
+    fetches,
+    opened,
+    piped,
+    runs_stdin,
+)
 from looop.rules.shell_words import (
     Word,
     has_option,
@@ -101,13 +111,21 @@ class _Inspection:
         match node.type:
             case "command":
                 return self._command(words_of(node), feed, level)
+            case "pipeline":
+                return self._pipeline(list(map(_stage_words, node.named_children)), level)
             case "redirected_statement" if late := _late_words(node):
                 return self._command(words_of(_last_command(node)) + late, feed, level)
             case "file_redirect":
                 return _redirect(node)
+            case "function_definition" if name := _multiplies(node):
+                return f"`{name}` starts copies of itself without end"
             case "heredoc_redirect" if text := _unparsed_heredoc(node):
                 return self.run(text, None, level + 1)
         return None
+
+    def _pipeline(self, stages: list[list[Word]], level: int) -> str | None:
+        joined = (self._command(words, None, level) for words in map(piped, stages, stages[1:]))
+        return next(filter(None, joined), None)
 
     def _command(self, words: list[Word], feed: Feed | None, level: int) -> str | None:
         if not words:
@@ -201,6 +219,11 @@ def _late_words(node: "Node") -> list[Word]:
     return list(map(word_of, late))
 
 
+def _stage_words(node: "Node") -> list[Word]:
+    stage = node.child_by_field_name("body") if node.type == "redirected_statement" else node
+    return words_of(stage) if stage and stage.type == "command" else []
+
+
 def _last_command(node: "Node") -> "Node":
     last = node.child_by_field_name("body")
     while last is not None and last.type in {"pipeline", "list", "negated_command"}:
@@ -216,6 +239,17 @@ def _unparsed_heredoc(node: "Node") -> str | None:
         return None
     body = _BACKTICKS.sub(r"$(\1)", re.sub(r"^\s+", "", body, flags=re.MULTILINE))
     return f": <<LOOOP\n{body.rstrip()}\nLOOOP\n"
+
+
+def _multiplies(node: "Node") -> str | None:
+    """The name of a function that calls itself twice with no argument that could end it: a fork bomb."""
+    name, calls, todo = node.child_by_field_name("name"), 0, list(node.children)
+    while name and todo:
+        inner = todo.pop()
+        if inner.type == "command" and [word.text for word in words_of(inner)] == [text_of(name)]:
+            calls += 1
+        todo.extend(inner.children)
+    return text_of(name) if name and calls > 1 else None
 
 
 def _redirect(node: "Node") -> str | None:

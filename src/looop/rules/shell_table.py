@@ -6,12 +6,18 @@ would run in its turn: the words of another command, or text for a shell.
 Note [Reserved words]: the grammar takes `time if x; then` for `time` with arguments, so a reserved word is a
 wrapper that runs the rest.
 
+Note [Places]: a command that goes through a whole tree is judged by where the tree begins: the root, a home, what
+a home keeps that nothing can rebuild, a system folder, or wherever the command happens to run. Tests that come
+before its deed let a `find` pass: by name anywhere but at the root, by state only where it happens to run.
+
 Source: spec/beat.md §11; edge cases 126-128.
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from functools import partial
+from itertools import product, takewhile
 from typing import NamedTuple
 
 from looop.rules.shell_words import Word, has_option, leading, program_of, shown, split
@@ -28,13 +34,55 @@ _FETCHERS = frozenset({"curl", "wget"})
 _STDIN = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
 _POWER = frozenset({"shutdown", "reboot", "halt", "poweroff"})
 _PROTECTED = frozenset({"main", "master"})
+_UNNAMED = frozenset({"HEAD", "@", "+HEAD", "+@"})
 _EXEC = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 _RESERVED = ("do", "then", "else", "elif", "if", "while", "until", "{", "!")
 
 _DISK = re.compile(r"/+dev/+(?:sd|nvme|disk|rdisk|hd|vd|xvd|mmcblk)")
 _DD_TARGET = re.compile(r"of=/+dev/+(?!(?:null|zero|stdout|stderr)$)")
-_EVERYTHING = re.compile(r"(?:~[\w.-]*|\$HOME|\$\{HOME(?:\W[^}]*)?\})?(?:/(?:\.\*|\.{0,2}|\*))*")
 _ASSIGNMENT = re.compile(r"\w+\+?=|-$")
+_ALL_NAMES = re.compile(r"[.*^$]*")
+_ERASES = {
+    "wipefs": re.compile(r"-\w*a\w*|--all"),
+    "diskutil": re.compile(r"(?i)(?:erase|partition|zero|random|secureErase|delete)\w*"),
+    "parted": re.compile(r"mklabel|mktable|mkpart|rm"),
+    "sgdisk": re.compile(r"-\w*[Zo]\w*|--zap\S*|--clear"),
+    "cryptsetup": re.compile(r"luksFormat|luksErase|erase"),
+}
+
+_VARIABLE = r"\$(?:{0})|\$\{{(?:{0})(?:\W[^}}]*)?\}}"
+_WILD = r"[.?!^,{}\[\]]*\*[.*?!^,{}\[\]]*"
+_BELOW = rf"(?:/(?:\.{{0,2}}|{_WILD}))*"
+_HOME = rf"(?:~[\w.-]*|{_VARIABLE.format('HOME')}|/+(?:home|Users)/+[^/]+)"
+_FOLDERS = (
+    r"bin|boot|dev|etc|home|lib\w*|media|mnt|nix|opt|proc|root|run|sbin|srv|sys|usr|usr/(?:s?bin|lib|local|share)"
+    r"|var|var/lib|Applications|Library|System|Users|Volumes|private|private/(?:etc|var)"
+)
+_PLACES = {
+    "root": re.compile(rf"(?=/){_BELOW}"),
+    "home": re.compile(_HOME + _BELOW),
+    "kept": re.compile(rf"{_HOME}/+(?:Desktop|Documents|Library|Pictures|\.gnupg|\.ssh){_BELOW}"),
+    "system": re.compile(rf"(?:/\.{{0,2}})*/(?:{_FOLDERS}|[^/$]*[*?\[{{][^/]*){_BELOW}"),
+    "here": re.compile(
+        rf"(?:\.{{1,2}}|{_WILD}|~\+|\$\(pwd\)|`pwd`|{_VARIABLE.format('PWD|OLDPWD|LOOOP_DATA_DIR')}){_BELOW}"
+    ),
+}
+_ALL_PLACES = frozenset(_PLACES)
+_LARGE_PLACES = frozenset({"root", "home", "system"})
+
+_BY_NAME = rf" -(?:i?name|i?path|i?wholename|i?regex|inum|samefile) (?!{_WILD}(?: |$))"
+_BY_STATE = r" -(?:empty|[acm]time|[acm]min|newer\w*|size|user|group|nouser|nogroup|perm|xtype|type [lps])(?= |$)"
+_NARROWED = {
+    "root": re.compile("(?!)"),
+    **dict.fromkeys(("home", "kept", "system"), re.compile(_BY_NAME)),
+    "here": re.compile(f"{_BY_NAME}|{_BY_STATE}"),
+}
+_NEGATED = re.compile(r" (?:!|-not) (?:\( .*? \)|-\w+ \S+)")
+_RUNS = r" -(?:exec|ok)(?:dir)? (?:\S*sh -c )?(?:\S*/)?(?:{})(?= |$)"
+_FIND_DOES = (
+    ("may remove", re.compile(rf" -delete\b|{_RUNS.format('rm|rmdir|shred|truncate|unlink')}"), _ALL_PLACES),
+    ("may change", re.compile(_RUNS.format("chmod|chown|chgrp|mv")), _LARGE_PLACES),
+)
 
 
 class _Wrapper(NamedTuple):
@@ -46,7 +94,7 @@ class _Wrapper(NamedTuple):
 
 def denied(program: str, words: list[Word]) -> str | None:
     """Why this command is refused by itself, whatever it runs or reads."""
-    if program.startswith("mkfs"):
+    if program.startswith(("mkfs", "newfs", "mke2fs")):
         return f"`{program}` formats a disk"
     return _RULES[program](words) if program in _RULES else None
 
@@ -61,6 +109,19 @@ def opened(program: str, words: list[Word]) -> Iterable[Opened]:
     if program in _OPENERS:
         return _OPENERS[program](words)
     return [_unwrapped(program, words)] if program in _WRAPPERS else []
+
+
+def piped(source: list[Word], sink: list[Word]) -> list[Word]:
+    """The one command two stages of a pipeline amount to, where `xargs` runs something on all `find` or `ls` names."""
+    if not source or not sink or program_of(sink[0]) != "xargs":
+        return []
+    run = _unwrapped("xargs", sink)
+    match program_of(source[0]):
+        case "find":
+            return [*source, Word("-exec", "-exec", True), *run]
+        case "ls" if run and not split(source[1:])[1]:
+            return [*run, Word("*", "*", False)]
+    return []
 
 
 def fetches(words: list[Word]) -> bool:
@@ -97,16 +158,57 @@ def _service_power(words: list[Word]) -> str | None:
 
 def _rm(words: list[Word]) -> str | None:
     options, operands = split(words[1:])
-    if not (has_option(options, "--recursive", "rR") and has_option(options, "--force", "f")):
+    if not has_option(options, "--recursive", "rR"):
         return None
-    everything = [word.source for word in operands if _is_everything(word)]
-    return f"`rm -rf {everything[0]}` removes everything below {everything[0]}" if everything else None
+    command = "rm -rf" if has_option(options, "--force", "f") else "rm -r"
+    return _sweeps(command, "removes", operands, _ALL_PLACES)
 
 
-def _is_everything(word: Word) -> bool:
-    """Whether a word is / or a home folder, by any spelling that is not a file merely called `~`."""
+def _changes(words: list[Word]) -> str | None:
+    options, operands = split(words[1:])
+    deep = has_option(options, "--recursive", "R")
+    return _sweeps(f"{shown(words[0])} -R", "changes", operands, _LARGE_PLACES) if deep else None
+
+
+def _mv(words: list[Word]) -> str | None:
+    options, operands = split(words[1:], "-t --target-directory -S --suffix")
+    into = any(option.startswith(("-t", "--target")) for option in options)
+    return _sweeps("mv", "takes away", operands if into else operands[:-1], _LARGE_PLACES) or _writes(words, last=True)
+
+
+def _rsync(words: list[Word]) -> str | None:
+    options, operands = split(words[1:])
+    deletes = any(option.startswith("--del") for option in options)
+    return _sweeps("rsync --delete", "removes", operands[-1:], _LARGE_PLACES) if deletes else None
+
+
+def _find(words: list[Word]) -> str | None:
+    rest = [word for word in words[1:] if not re.fullmatch(r"-[HLPEXdsx]+", word.text)]
+    starts = list(takewhile(lambda word: not word.text.startswith(("-", "(", "!")), rest))
+    tests = "".join(f" {word.text}" for word in rest[len(starts) :])
+    clauses = re.split(r" -or?(?= )", _NEGATED.sub("", tests))
+    for clause, (does, doing, places) in product(clauses, _FIND_DOES):
+        if act := doing.search(clause):
+            wide = {place for place in places if not _NARROWED[place].search(clause, 0, act.start())}
+            if reason := _sweeps("find", does, starts or [Word(".", ".", True)], wide):
+                return reason
+    return None
+
+
+def _sweeps(command: str, does: str, operands: list[Word], places: AbstractSet[str | None]) -> str | None:
+    for word in operands:
+        if (place := _place(word)) in places:
+            where = "wherever it happens to run: name the folder" if place == "here" else f"below {shown(word)}"
+            return f"`{command} {shown(word)}` {does} everything {where}"
+    return None
+
+
+def _place(word: Word) -> str | None:
+    """The place a word stands for by any spelling, but not a file merely called `~` or `*`; see Note [Places]."""
     quoted = {"'": "~$", "\\": "~$", '"': "~"}.get(word.source[:1], "")
-    return bool(word.text) and word.text[0] not in quoted and bool(_EVERYTHING.fullmatch(word.text))
+    if word.text[:1] in quoted or (word.literal and "*" in word.text):
+        return None
+    return next((place for place, pattern in _PLACES.items() if pattern.fullmatch(word.text)), None)
 
 
 def _git(words: list[Word]) -> str | None:
@@ -114,12 +216,19 @@ def _git(words: list[Word]) -> str | None:
     if not rest or rest[0].text != "push":
         return None
     options, refs = split(rest[1:], "-o --push-option --repo --receive-pack --exec")
-    forced = has_option(options, "--force", "f")
-    for ref in (ref.text for ref in refs if forced or ref.text.startswith("+")):
-        branch = re.sub(r"^(?:refs/)?heads/", "", ref.lstrip("+").rpartition(":")[2])
-        if branch in _PROTECTED:
+    forced, deletes = has_option(options, "--force", "f"), has_option(options, "--delete", "d")
+    for ref in (ref.text for ref in refs):
+        source, colon, target = ref.lstrip("+").rpartition(":")
+        branch = re.sub(r"^(?:refs/)?heads/", "", target)
+        if branch not in _PROTECTED:
+            continue
+        if deletes or (colon and not source):
+            return f"`git push` deletes {branch}, which others build on"
+        if forced or ref.startswith("+"):
             return f"`git push` with force onto {branch} overwrites the history others build on"
-    return BARE_FORCE if forced and len(refs) < 2 and "--tags" not in options else None
+    targets = {ref.text for ref in refs[1:]}
+    unnamed = (forced and not targets - _UNNAMED) or bool(targets & {"+HEAD", "+@"})
+    return BARE_FORCE if unnamed and "--tags" not in options else None
 
 
 def _dd(words: list[Word]) -> str | None:
@@ -133,13 +242,50 @@ def _writes(words: list[Word], *, last: bool) -> str | None:
     return f"`{shown(words[0])} {onto[0]}` overwrites a disk" if onto else None
 
 
+def _erases(program: str, words: list[Word]) -> str | None:
+    verbs = [shown(word) for word in words[1:] if _ERASES[program].fullmatch(word.text)]
+    return f"`{shown(words[0])} {verbs[0]}` erases a disk" if verbs else None
+
+
+def _kill(words: list[Word]) -> str | None:
+    options, operands = leading(words[1:], "-s -n")
+    every = "-1" in options[1:] or any(word.text == "-1" for word in operands)
+    return _ends_all("kill -1") if every else None
+
+
+def _kill_named(words: list[Word]) -> str | None:
+    options, names = split(words[1:], "-u -U --euid --uid -g -G -P -t -s -F --signal")
+    everyone = [word for word in names if _ALL_NAMES.fullmatch(word.text)]
+    if everyone or (has_option(options, "--euid", "uU") and not names):
+        return _ends_all(f"{shown(words[0])} {shown(everyone[0]) if everyone else '-u'}")
+    return None
+
+
+def _ends_all(command: str) -> str:
+    return f"`{command}` ends every process it can reach"
+
+
+def _crontab(words: list[Word]) -> str | None:
+    removes = has_option(split(words[1:], "-u")[0], "", "r")
+    return "`crontab -r` removes every scheduled job" if removes else None
+
+
 _RULES: dict[str, Callable[[list[Word]], str | None]] = {
     **dict.fromkeys(("sudo", "sudoedit", "doas", "pkexec"), _privilege),
     **dict.fromkeys(_POWER, _power),
     **dict.fromkeys(("systemctl", "init", "telinit"), _service_power),
-    **dict.fromkeys(("cp", "mv"), partial(_writes, last=True)),
-    **dict.fromkeys(("tee", "shred"), partial(_writes, last=False)),
+    **dict.fromkeys(("tee", "shred", "truncate", "blkdiscard", "mkswap"), partial(_writes, last=False)),
+    **dict.fromkeys(("chmod", "chown", "chgrp", "chflags"), _changes),
+    **dict.fromkeys(("pkill", "killall"), _kill_named),
+    **{program: partial(_erases, program) for program in _ERASES},
+    "cp": partial(_writes, last=True),
+    "mv": _mv,
     "rm": _rm,
+    "find": _find,
+    "rsync": _rsync,
+    "kill": _kill,
+    "killall5": lambda words: _ends_all(shown(words[0])),
+    "crontab": _crontab,
     "git": _git,
     "dd": _dd,
 }
@@ -203,6 +349,7 @@ def _found(words: list[Word]) -> Iterator[Opened]:
 _WRAPPERS: dict[str, _Wrapper] = {
     "env": _Wrapper("-u --unset -C --chdir -P"),
     "xargs": _Wrapper("-I -n -P -L -d -a -s -E -R --max-args --max-procs --max-lines --delimiter --arg-file --replace"),
+    "caffeinate": _Wrapper("-t -w"),
     "time": _Wrapper("-f -o --format --output"),
     "nice": _Wrapper("-n --adjustment"),
     "ionice": _Wrapper("-c -n -p --class --classdata --pid"),

@@ -44,10 +44,11 @@ class Events:
     def emit(self, name: str, **fields: Any) -> None:
         """Put one fact of model/facts.py on record."""
         fact, now = FACTS[name], self._clock.now()
+        kept = {key: value for key, value in fields.items() if not key.startswith("_")}
         if fact.row:
-            self._write_row(fact.event or name, fields, now)
+            self._write_row(fact.event or name, kept, now)
         if fact.code and fact.level in self._shown and self._out is not None:
-            self._write_line(fact.code, fact.level, fact.text.format(**fields), fields, now)
+            self._write_line(fact.code, fact.level, fact.text.format(**fields), kept, now)
 
     def unrecorded(self) -> "Events":
         """The same voice, which keeps no rows and speaks of problems alone: for what changes nothing."""

@@ -15,8 +15,11 @@ from looop.model.records import (
     FlapLedger,
     NextWake,
     NoopMark,
+    OpenRun,
+    Parked,
     ReflexLedger,
     ShellOutput,
+    Unmetered,
 )
 from looop.model.world import World
 from looop.rules.gates import Memory
@@ -34,6 +37,9 @@ ATTEMPTS = ".decide-ledger.json"
 WAKE = ".next-wake.json"
 ACTIVITY = ".goal-activity.json"
 REFLEXES = ".reflexes.json"
+UNMETERED = ".cost-unmetered"
+OPEN_RUN = ".open-run.json"
+PARKED = ".parked.json"
 
 T = TypeVar("T")
 
@@ -107,6 +113,37 @@ class Guards:
     def record_reflexes(self, ledger: ReflexLedger) -> None:
         """Replace the reflex ledger. Raises Unwritable."""
         write_record(self._store, REFLEXES, ledger)
+
+    def unmetered(self) -> Unmetered | Fault | None:
+        """The runs in a row without a figure."""
+        return self._read(UNMETERED, Unmetered)
+
+    def record_unmetered(self, record: Unmetered | None) -> None:
+        """Replace that record; None once a run had its figure. Raises Unreadable, Unwritable."""
+        if record is None:
+            discard(self._store, UNMETERED)
+        else:
+            write_record(self._store, UNMETERED, record)
+
+    def opened_run(self) -> OpenRun | Fault | None:
+        """The model run that has no row in the ledger yet. Raises nothing."""
+        return self._read(OPEN_RUN, OpenRun)
+
+    def open_run(self, run: OpenRun) -> None:
+        """A model run begins. Raises Unwritable."""
+        write_record(self._store, OPEN_RUN, run)
+
+    def close_run(self) -> None:
+        """Its row is in the ledger. Raises Unreadable, Unwritable."""
+        discard(self._store, OPEN_RUN)
+
+    def parked(self) -> Parked | Fault | None:
+        """Until when a usage limit lets nobody be asked."""
+        return self._read(PARKED, Parked)
+
+    def park(self, record: Parked) -> None:
+        """Replace that record. Raises Unwritable."""
+        write_record(self._store, PARKED, record)
 
     def record_shell(self, output: ShellOutput, *, only_if_free: bool = False) -> None:
         """Keep a shell output for the next prompt; `only_if_free` leaves one that waits there. Raises Unwritable."""

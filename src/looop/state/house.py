@@ -59,12 +59,17 @@ class House(Struct, frozen=True):
     mailbox: Mailbox
     leases: Leases
 
-    def best_effort(self, guard: str, step: Callable[[], object]) -> None:
-        """Take a step whose failure costs only itself: it is put on record under `guard`, and nothing is raised."""
+    def best_effort(self, guard: str, step: Callable[[], object]) -> bool:
+        """Take a step whose failure costs only itself: it is put on record under `guard`, nothing is raised.
+
+        Says whether it went well.
+        """
         try:
             step()
         except LooopError as error:
             self.events.emit("guard_degraded", guard=guard, error=str(error))
+            return False
+        return True
 
     def note(self, line: str, now: int) -> None:
         """Journal one line, as a best effort: failing after an effect would repeat the effect. Edge case 118."""

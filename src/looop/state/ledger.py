@@ -52,6 +52,6 @@ def _parse(line: bytes) -> tuple[int, CostRow] | None:
         when = datetime.fromisoformat(row.ts)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
-    if row.cost_usd is not None and not row.cost_usd >= 0:
+    if not all(figure >= 0 for figure in (row.cost_usd or 0, *(row.tokens or {}).values())):
         return None
     return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()), row

@@ -80,10 +80,13 @@ It runs, and so far it watches nothing but the date. No model is needed for what
        goal: what others pushed is here
        done: sensor.repo.signal.behind == 0
        reflexes:
-         - when: sensor.repo.signal.behind > 0 && !sensor.repo.signal.dirty
+         - when: sensor.repo.signal.behind != null && sensor.repo.signal.behind > 0
+                 && sensor.repo.signal.dirty == false
            move: {action: run_shell, cmd: "git -C ~/app pull --ff-only"}
        ---
        Anything below is for people, and for a model if there is one.
+
+   `behind` is null in a repository without an upstream; a null can be compared by `==` and `!=` only.
 
 3. See what it would do, then let it: `looop beat --dry-run`, `looop pulse`. Look in with `looop state`; Ctrl-C ends it.
 

@@ -36,7 +36,10 @@ def test_both_formats_give_the_same_config(tmp_path: Path) -> None:
         {"tick_command": "t", "worker_command": "w"},
         {"tick": "t", "interactive": "w"},
         {"default": "pi", "runners": {"pi": {"tick": "t", "interactive": "w", "resume": "r"}, "x": {"tick": "no"}}},
-        {"runner": "pi", "runners": {"pi": {"tick_command": "t", "worker_command": "w", "cost": {"type": "x"}}}},
+        {
+            "runner": "pi",
+            "runners": {"pi": {"tick_command": "t", "worker_command": "w", "cost": {"type": "x", "pointer": "/y"}}},
+        },
         {"runner": "a", "default": "b", "runners": {"a": {"tick": "t", "interactive": "w"}, "b": {}}},
         {"tick_command": "t", "tick": "old", "worker_command": "w", "interactive": "old"},
     ],

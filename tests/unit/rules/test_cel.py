@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from looop.model.errors import Invalid
-from looop.rules.cel import MAX_CHARS, VARIABLES, bindable, check, holds
+from looop.rules.cel import MAX_CHARS, VARIABLES, bindable, check, holds, sensors_named
 
 NOBODY = {"id": "g", "alive": False, "state": None, "health": "none", "exit_code": None, "verify": None}
 EMPTY: dict[str, Any] = {
@@ -97,6 +97,65 @@ def test_what_is_no_condition_is_refused_when_written(expression: str, part: str
     """Syntax, unknown names, types, length and nesting are checked before anything runs. Source: design §4."""
     assert part in refusal(expression)
     assert part in ask(expression)
+
+
+@pytest.mark.parametrize(
+    ("expression", "hint"),
+    [
+        ("sensor.x.signal = 1", "equality is written =="),
+        ("sensor.x.signal.a=1 && true", "equality is written =="),
+        ("sensor.x.signal == 1 and true", "`and` is written &&"),
+        ("true OR false", "`OR` is written ||"),
+        ("not sensor.x.signal", "`not` is written !"),
+        ("not(sensor.x.signal)", "`not` is written !"),
+        ("sensor.my-app.signal.dirty", 'a name with a dash is written sensor["my-app"]'),
+        ("sensor.x.signal.first-line == 'a'", 'a name with a dash is written sensor.x.signal["first-line"]'),
+        ("schedules.a-b-c == 'due'", 'a name with a dash is written schedules["a-b-c"]'),
+    ],
+)
+def test_common_slips_are_answered_with_the_right_way(expression: str, hint: str) -> None:
+    """What people bring from other languages is recognized, and the message says how CEL spells it."""
+    assert refusal(expression).endswith(f"({hint})")
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["nope == 1", "sensor.x.signal == 'a = b' && nope", "nope == 'a and not-b.c-d'", "sensor.", "a <= b", "nope != 1"],
+)
+def test_hints_are_not_given_at_random(expression: str) -> None:
+    """A text in quotes, and operators that are right, are no slips."""
+    assert " is written " not in refusal(expression)
+
+
+def test_several_slips_are_all_named() -> None:
+    """One look is enough to mend a condition."""
+    text = refusal("sensor.my-app.signal = 1 and true")
+    assert [part for part in ("==;", "&&;", 'sensor["my-app"])') if part not in text] == []
+
+
+def test_slips_that_only_a_reading_shows() -> None:
+    """A null that is compared, and a name whose dash happens to be a minus, are recognized when they are met."""
+    assert "a value is null here" in str(ask("sensor.x.signal > 0"))
+    assert 'sensor["my-goal"]' in str(ask("sensor.my-goal.signal == 1"))
+    assert str(ask("sensor.gone.signal == 1")).endswith('"gone"')
+
+
+@pytest.mark.parametrize(
+    ("expression", "named"),
+    [
+        ("sensor.a.signal > 0 && sensor.b_2.detail == null", {"a", "b_2"}),
+        ("sensor[\"c-d\"].signal == sensor[ 'e.f' ].signal", {"c-d", "e.f"}),
+        ("has(sensor.a) && sensor.a.signal == 1", set()),
+        ('"c-d" in sensor && sensor["c-d"].signal == 1', set()),
+        ('"a" in sensor.b.signal', {"b"}),
+        ("schedules.sensor == 'sensor.a'", set()),
+        ("now > 5", set()),
+    ],
+)
+def test_the_sensors_a_condition_needs(expression: str, named: set[str]) -> None:
+    """The names of sensors are found, but for those whose absence the condition provides for."""
+    check(expression)
+    assert sensors_named(expression) == named
 
 
 def test_the_length_bound_is_exact() -> None:

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from looop.model.errors import Invalid
 from looop.model.moves import Noop, StartWorker, WriteSchedule
-from looop.rules.goals import MAX_FRONT_MATTER, MAX_NESTING, GoalSpec, Reflex, parse_goal
+from looop.rules.goals import (
+    MAX_FRONT_MATTER,
+    MAX_NESTING,
+    GoalSpec,
+    Reflex,
+    declares,
+    parse_goal,
+    unfenced_key,
+)
 
 EXAMPLE = """---
 goal: the test suite is green
@@ -224,6 +232,29 @@ def test_tags_are_refused(block: str) -> None:
     assert "YAML tag" in refusal(front(block))
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "!worker.alive",
+        "!sensor.x.signal.dirty",
+        "!sensor.x.signal.dirty && sensor.x.signal.behind == 0",
+        "!has(sensor.x)",
+        "!(sensor.x.signal)",
+        '!("a" in schedules)',
+        '"a" in schedules',
+        'schedules.a == "x: y"',
+    ],
+)
+def test_a_condition_that_yaml_reads_otherwise_has_to_be_quoted(value: str) -> None:
+    """A condition that begins like a sign of YAML is answered with the line, and with the cure. Source: design §8."""
+    text = refusal(front(f"reflexes:\n  - when: {value}\n    move: {{action: noop}}"))
+    assert "line 3" in text
+    assert "quote " in text
+    assert "leave it out" not in text
+    quoted = value.replace("'", "''")
+    assert parse_goal(front(f"done: '{quoted}'")).done == value
+
+
 def test_half_a_character_is_refused() -> None:
     """An escape that is no text could be neither judged nor written down. Source: design §4."""
     for block in ('done: "now == \\ud800"', 'reflexes: [{when: "true", move: {action: noop, reason: "\\udfff"}}]'):
@@ -279,6 +310,38 @@ def test_front_matter_is_bounded() -> None:
 def test_prose_is_not_bounded() -> None:
     """However long the prose, the declarations are read. Source: design §4."""
     assert parse_goal(front("done: true") + "x\n" * MAX_FRONT_MATTER).done == "true"
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("done: sensor.x.signal == 1\nprose", "done"),
+        ("goal: all is well", "goal"),
+        ("\ufeffreflexes:\n  - when: true", "reflexes"),
+        ("\n\ndone: true", "done"),
+        ("\n---\ndone: true\n---\n", "done"),
+        (" ---\nreflexes: []\n---\n", "reflexes"),
+        ("prose\ndone: true", None),
+        ("done is better than perfect", None),
+        ("goals: many", None),
+        ("---\ndone: true\n---\n", None),
+        ("---\n\nprose", None),
+        ("", None),
+    ],
+)
+def test_front_matter_without_its_fences_is_noticed(text: str, key: str | None) -> None:
+    """A goal that begins with a key of front matter is prose, and can be told from prose that is meant."""
+    assert unfenced_key(text) == key
+    if key:
+        assert parse_goal(text) == GoalSpec()
+
+
+@pytest.mark.parametrize(
+    ("text", "may"), [("---\ndone: true\n---\n", True), ("\ufeff---\n", True), ("--", False), ("# x\n---\n", False)]
+)
+def test_declaring_is_told_at_a_glance(text: str, may: bool) -> None:
+    """Whether a file can have front matter is seen in its first characters; only such a file is parsed."""
+    assert declares(text) is may
 
 
 YAML = st.text("adeglnorsx:-[]{}'\"#&*!|>?%@`~ \n0159.\\u\t,=<_")

@@ -183,6 +183,90 @@ ALLOWED = [
 ]  # fmt: skip
 
 
+SWEEPING_DENIED = [
+    "rm -rf *", "rm -rf ./*", "cd ~ && rm -rf *", "rm -rf .", "rm -rf ./", "rm -rf ..", "rm -rf ../..", "rm -rf ../*",
+    "rm -r *", "rm -R .", "rm -rf -- *", "rm -rf .* *", "rm -rf .??*", "rm -rf .[!.]*", "rm -rf {*,.*}", "rm -rf {,.}*",
+    "rm -rf */", "rm -rf **/*", "rm -rf *.*", "rm -rf [^.]*", "rm -rf $PWD", 'rm -rf "$PWD"/*', 'rm -rf "$(pwd)"',
+    "rm -rf `pwd`/*", "rm -rf ~+", 'rm -rf "$LOOOP_DATA_DIR"', "rm -rf ${LOOOP_DATA_DIR}/*", "sudo rm -rf *",
+    "env rm -rf *", "nohup rm -rf . &", "echo x | xargs rm -rf *", "bash -c 'rm -rf *'", "eval 'rm -rf' '*'",
+    "find . -exec rm -rf .. \\;", "rm -rf ~/", "rm -rf $HOME", 'rm -rf "$HOME"/*', "rm -r ~", "rm -rf ~/.* ~/*",
+    "rm -rf /home/me", "rm -rf /home/*", 'rm -rf "/Users/$USER"', "rm -rf ~/..", "rm -rf ~/Documents", "rm -rf ~/.ssh/",
+    "rm -rf $HOME/Library/*", 'rm -rf "/home/$USER/Documents"',
+    "rm -rf /etc", "rm -rf /etc/", "rm -rf /etc/*", "rm -rf //usr", "rm -rf /./var", "rm -rf /usr /var", "rm -rf /home",
+    "rm -rf /boot", "rm -rf /bin", "rm -rf /sbin", "rm -rf /lib", "rm -rf /lib64", "rm -rf /root", "rm -rf /opt",
+    "rm -rf /dev", "rm -rf /usr/bin", "rm -rf /usr/local", "rm -rf /var/lib", "rm -rf /System", "rm -rf /Library",
+    "rm -rf /Applications", "rm -rf /Users", "rm -rf /private", "rm -rf /private/var", "rm -rf /Volumes", "rm -rf /mnt",
+    "rm -rf /e*", "rm -rf /{bin,etc}", "rm -r /etc",
+    "find / -delete", "find / -exec rm {} +", "find / -name '*.log' -exec rm -f {} \\;", "find ~ -delete",
+    "find . -delete",
+    "find -delete", "find . -type f -delete", "find . -mindepth 1 -delete", "find * -delete",
+    "find -L / -type f -delete",
+    "find ~ -mtime +30 -delete", 'find "$HOME" -type f -exec rm -rf {} +', "find /etc -type f -delete",
+    "find .. -delete",
+    "find ~ -name '*' -delete", "find . ! -name keep -delete", "find . -not -name '*.md' -type f -delete",
+    "find . -type f ! \\( -name a -o -name b \\) -delete", "find . -name .git -prune -o -type f -delete",
+    "find . -type f -execdir /bin/rm {} \\;", "find / -type f -exec chmod 644 {} +", "find ~ -exec chown me {} \\;",
+    "chmod -R 777 /", "chmod -R u+w ~", "chmod 777 -R /*", "chmod --recursive a+rw /etc", "chmod -Rf 700 /usr",
+    "chmod -R -x /", "chown -R me /", "chown -R me:me ~", 'chown -R me "$HOME"', "chown -hR me /usr/local",
+    "chgrp -R staff /", "chflags -R nouchg /", "chown -R --from=root me /var",
+    "kill -9 -1", "kill -- -1", "kill -KILL -1", "kill -s TERM -1", "kill -9 -- -1", "kill -1 -1", "kill 1234 -1",
+    "/bin/kill -9 -1", "env kill -9 -1", "killall5", "pkill -9 .", "pkill -f '.*'", "pkill -u $USER", "killall -u me",
+    "shred /dev/sda1", "shred -n 1 /dev/disk0", "mke2fs /dev/sdb", "newfs_apfs d", "blkdiscard /dev/nvme0n1",
+    "wipefs -a /dev/sda", "diskutil eraseDisk JHFS+ x disk2", "mkswap /dev/sda2", "truncate -s 0 /dev/sda",
+    "mv ~ /tmp/x", "mv / /tmp", "mv ~/* /tmp", 'mv "$HOME" x', "mv /etc /etc.bak", "mv -t /tmp ~", "mv a /usr b",
+    "mv --target-directory=/tmp ~/", "rsync -a --delete empty/ ~/", "rsync -a --delete empty/ /",
+    "git push origin :main", "git push origin --delete main", "git push -d origin master", "git push -f origin HEAD",
+    "git push --force origin @", "git push --force --all origin", "git push -fu origin main",
+    "git push --force origin refs/heads/main", "crontab -r", "(crontab -u me -r)", "git push origin +HEAD",
+    "find . -delete -name x", "find . -type f | xargs rm -f", "find . -print0 2>/dev/null | xargs -0 rm -rf",
+    "ls | xargs rm -rf", "ls -A | xargs -n 1 rm -r", "find ~ | xargs chmod 644", "find / -name x | xargs rm",
+    "find ~ -exec sh -c 'rm -rf \"$1\"' _ {} \\;", "caffeinate -i rm -rf .", "parted -s /dev/sda mklabel gpt",
+    "sgdisk --zap-all /dev/sda", "cryptsetup luksFormat /dev/sda2", "rm -rf /usr/*", "rm -rf $HOME/{*,.*}",
+    ":(){ :|:& };:", ":() { : | : & }; :", "bomb() { bomb | bomb & }; bomb", "function f { f & f & }; f",
+    "bash -c ':(){ :|:& };:'",
+]  # fmt: skip
+
+EVERYDAY = [
+    "rm -rf build/", "rm -rf ./node_modules", "rm -rf /tmp/xyz", 'rm -rf "$TMPDIR/x"', "rm -f *.o", "rm *.pyc",
+    "rm -rf target/*", "rm -rf build/* dist/*", "rm -rf ../build", "rm -rf .venv", "rm -rf .cache/*",
+    "rm -rf *.egg-info",
+    "rm -rf */node_modules", "rm -rf **/__pycache__", "rm -rf *~", "rm -rf '*'", "rm -rf \\*", "rm -rf ./'*'",
+    "rm -rf ..x",
+    "rm -rf ~/app/dist", "rm -rf ~/.cache/pip", "rm -rf ~/Documents/old", "rm -rf ~/Downloads/x", "rm -rf /home/me/x",
+    "rm -rf /var/lib/apt/lists/*", "rm -rf /usr/local/lib/x", "rm -rf /opt/app", "rm -rf /private/tmp/x",
+    "rm -rf /var/folders/ab/x", "rm -rf etc", "rm -rf ./usr", "rm -rf /tmp/x-*", 'rm -rf "$PWD/build"', "rm -rf {a,b}",
+    "rm -rf {build,dist}/*", "rm -rf $PWDX", "rm *", "rm -i *", "cd ~/app && rm -rf dist", "rmdir *", "rm .gitkeep",
+    "ls -d */ | head", "ls -la /etc ~ / *", "du -sh * | sort -h", "cat *", "git add . && git rm -r --cached .",
+    "git clean -fd", "git clean -fdx", "git checkout .", "git reset --hard", "make clean", "docker system prune -f",
+    "find . -name '*.pyc' -delete", "find /tmp/foo -delete", "find build -delete", "find . -empty -delete",
+    "find ~/app -name node_modules -prune -exec rm -rf {} +", "find . -type d -empty -delete",
+    "find . -mtime +7 -delete",
+    "find . -name __pycache__ -type d -exec rm -rf {} +", "find ~ -name .DS_Store -delete", "find . -inum 12 -delete",
+    "find . \\( -name '*.o' -o -name '*.a' \\) -delete", "find . -type f -mtime +7 ! -name '*.gz' -delete",
+    "find . -name '*.pyc' ! -path './venv/*' -delete", "find / -type f -exec grep -l x {} +", "find / -name rm",
+    "find . -type f -exec chmod 644 {} +", "find ~ -type f -exec grep -q delete {} \\;",
+    "find . -xtype l -delete", "find . -type f -exec mv {} dest/ \\;", "find . -name x -o -name y -delete",
+    'find "$DIR" -type f -delete', "find /var/log/app -mtime +30 -delete", "find . -name a -exec rm {} \\; -print",
+    "chmod -R u+w build", "chmod -R u+w .", "chmod +x /usr/local/bin/x", "chmod 700 ~", "chmod -R go-rwx ~/.ssh",
+    "chown -R me ./x", "chown -R me .", "chown me /", "chmod -r /etc", "chgrp -R staff /opt/app",
+    "kill -9 1234", "kill %1", "kill -1 1234", "kill -0 $pid", "kill -- -1234", "kill -l", "kill -HUP 1", "kill -9 -12",
+    "pkill -f foo", "pkill -P 1", "pkill -u me foo", "killall node", "kill $(lsof -t -i:80)", "pkill -x node",
+    "mv a b", "mv *.log logs/", "mv x ~", "mv x /", "mv build/* .", "mv * dest/", "mv -t ~ x", "mv ~/a ~/b", "mv .. x",
+    "mv x /usr/local/bin/", "rsync -a --delete src/ dest/", "rsync -a ~/ backup/", "rsync -a x ~",
+    "cp -r ~ /mnt/backup",
+    "rsync -a --delete ~/app/ host:/srv/app/", "shred -u secret.txt", "truncate -s 0 log", "wipefs /dev/sda",
+    "diskutil list", "crontab -l", "crontab -u root file", "git push origin --delete feature", "git push -d origin v1",
+    "git push origin :feature", "git push origin HEAD", "git push --force-with-lease origin HEAD",
+    "walk() { for f in *; do walk \"$f\"; done; }", "f() { g | g & }; f", "retry() { x || { sleep 1; retry; }; }",
+    "find . -name '*.pyc' | xargs rm -f", "find . -type f | grep x | xargs rm", "find . -type f | xargs wc -l",
+    "ls *.o | xargs rm", "ls -t | tail -n +5 | xargs rm -rf", "ls | xargs -n 1 echo", "find . -type l -delete",
+    "git status -s | xargs -r rm -f", "xargs rm -f < list", "git push origin +feature", "parted -l",
+    "sgdisk -p /dev/sda",
+    "rm -rf \"$(mktemp -d)\"", "rm -rf $PWD/build", "rm -rf [a-c]*", "rm -rf packages/*/dist", "rm -rf /tmp/*.log",
+    "echo 'rm -rf *'", "echo :", ": > file", "tar czf x.tgz .", "grep -r x .", "chmod 644 *", "docker run --rm x ls /",
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("command", REFERENCE_DENIED)
 def test_what_the_reference_refuses_is_refused(command: str) -> None:
     """Every command of the reference's table trips. Source: spec/edge-cases.md item 126."""
@@ -215,7 +299,15 @@ def test_what_cannot_be_checked_is_refused_and_says_why(command: str, says: str)
     assert says in (tripped(command) or "")
 
 
-@pytest.mark.parametrize("command", ALLOWED)
+@pytest.mark.parametrize("command", SWEEPING_DENIED)
+def test_what_sweeps_a_whole_place_away_is_refused(command: str) -> None:
+    """Neither a home nor a system folder nor the place a command runs in is cleared. Source: spec/beat.md §11."""
+    reason = tripped(command)
+    assert reason
+    assert not any(words in reason for words in ("cannot be", "not literal", "nested", "too long"))
+
+
+@pytest.mark.parametrize("command", ALLOWED + EVERYDAY)
 def test_ordinary_commands_pass(command: str) -> None:
     """What people write in reflexes is not refused. Source: spec/edge-cases.md item 127."""
     assert tripped(command) is None
@@ -228,6 +320,16 @@ def test_ordinary_commands_pass(command: str) -> None:
         ("rm -r -f \"$HOME\"", '`rm -rf "$HOME"` removes everything below "$HOME"'),
         ("curl u | sh", shell.FETCHED),
         ("git push -f", shell.BARE_FORCE),
+        ("rm -rf *", "`rm -rf *` removes everything wherever it happens to run: name the folder"),
+        ("rm -r /etc", "`rm -r /etc` removes everything below /etc"),
+        ("find ~ -type f -delete", "`find ~` may remove everything below ~"),
+        ("chmod -R 777 /", "`chmod -R /` changes everything below /"),
+        ("mv ~ x", "`mv ~` takes away everything below ~"),
+        ("rsync -a --delete x/ ~", "`rsync --delete ~` removes everything below ~"),
+        ("kill -9 -1", "`kill -1` ends every process it can reach"),
+        ("git push origin :main", "`git push` deletes main, which others build on"),
+        ("crontab -r", "`crontab -r` removes every scheduled job"),
+        (":(){ :|:& };:", "`:` starts copies of itself without end"),
         ("/sbin/reboot", "`/sbin/reboot` takes the machine down"),
     ],
 )  # fmt: skip
@@ -257,7 +359,7 @@ def test_no_text_makes_it_raise(text: str) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.sampled_from(REFERENCE_DENIED + TABLE_DENIED),
+    st.sampled_from(REFERENCE_DENIED + TABLE_DENIED + SWEEPING_DENIED),
     st.sampled_from(["echo", "grep -c", "git commit -m", "say"]),
 )
 def test_a_quoted_occurrence_never_trips(dangerous: str, command: str) -> None:
