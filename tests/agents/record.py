@@ -34,7 +34,7 @@ _EVERYWHERE = (
     *("err400", "err401", "err404", "err429", "err500", "err529", "late500"),
     *("truncate", "truncate1", "garbage", "html", "empty", "reset", "midstream", "hang"),
 )
-_ENDLESS = {"hang": 5.0, "html": 15.0, "empty": 15.0}
+_ENDLESS = {"hang": 25.0, "html": 15.0, "empty": 15.0}
 
 
 class Take(NamedTuple):

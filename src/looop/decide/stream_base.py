@@ -8,7 +8,6 @@ Source: spec/beat.md §9.2.
 """
 
 import json
-import math
 from collections.abc import Callable, Container
 from typing import Any, Protocol
 
@@ -179,7 +178,7 @@ def usd(value: Any) -> float | None:
 def count(value: Any) -> int | None:
     """A count of tokens, None when it is not a figure."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return int(value) if number and math.isfinite(value) and 0 <= value <= _MOST_TOKENS else None
+    return int(value) if number and 0 <= value <= _MOST_TOKENS else None
 
 
 def tokens_at(value: Any, *names: tuple[str, ...]) -> Tokens | None:

@@ -69,7 +69,7 @@ class ClaudeReader(EventReader):
 
     def _assistant(self, event: Event) -> list[str]:
         message = at(event, "message")
-        self._count(text_at(message, "id"), tokens_at(at(message, "usage"), *_USAGE))
+        self._count(name_at(message, "id") or "", tokens_at(at(message, "usage"), *_USAGE))
         model = name_at(message, "model")
         if model and model != "<synthetic>":
             self.model = self.model or model

@@ -338,8 +338,32 @@ def test_claude_results_of_one_process() -> None:
     resumed = {**first, "total_cost_usd": 9.0, "model_usage_since_last_result": delta}
     assert feed("claude", resumed).usage == Usage(Tokens(10, 2), 0.75, None)
     assert feed("claude", resumed, resumed).usage == Usage(Tokens(20, 4), 1.5, None)
+    nothing = {**first, "model_usage_since_last_result": {}}
+    assert feed("claude", nothing).usage.cost_usd == 0.0
+    assert feed("claude", resumed, nothing).usage.cost_usd == 0.75
     broken = {**first, "model_usage_since_last_result": {"m": {"costUSD": -1}}}
     assert feed("claude", broken).usage.cost_usd == 1.0
+
+
+def test_claude_messages_and_results_do_not_add_up() -> None:
+    """A result covers the messages before it, and states no less than they did. Source: design §6."""
+    message = assistant("a", input_tokens=10, output_tokens=1)
+    result = {"type": "result", "usage": {"input_tokens": 10, "output_tokens": 9}}
+    assert feed("claude", message, result).usage.tokens == Tokens(10, 9)
+    assert feed("claude", message, result, message).usage.tokens == Tokens(20, 10)
+    other = assistant("b", input_tokens=10, output_tokens=1)
+    assert feed("claude", message, result, other).usage.tokens == Tokens(20, 10)
+    assert feed("claude", message, result, other, result).usage.tokens == Tokens(20, 18)
+    assert feed("claude", message, {"type": "result", "usage": {"input_tokens": 0}}).usage.tokens == Tokens(10, 1)
+    assert feed("claude", message, {"type": "result"}).usage.tokens == Tokens(10, 1)
+
+
+def test_claude_s_own_words_are_no_model_s() -> None:
+    """An error that claude words itself names no model; what a subagent says is not the answer. Streams §3.3."""
+    own = {"type": "assistant", "message": {"model": "<synthetic>", "content": [{"type": "text", "text": "no"}]}}
+    sub = {**own, "parent_tool_use_id": "toolu_1", "message": {"content": [{"type": "text", "text": "sub"}]}}
+    fed = feed("claude", own, sub)
+    assert (fed.usage.model, fed.verdict().text) == (None, "no")
 
 
 def test_codex_is_cumulative_over_a_thread() -> None:
@@ -389,6 +413,7 @@ def test_a_bad_figure_takes_nothing_away() -> None:
     good = pi_message(usage={"input": 1, "cost": {"total": 0.5}})
     bad = pi_message(usage={"input": -5, "cost": {"total": -1}})
     assert feed("pi", good, bad).usage == Usage(Tokens(1), 0.5, None)
+    assert feed("pi", pi_message(usage={"input": 2e3})).usage.tokens == Tokens(2000)
     big = pi_message(usage={"cost": {"total": 1e9}})
     assert feed("pi", *[big] * 50).usage.cost_usd == 5e10
 
@@ -406,6 +431,8 @@ def test_claude_says_what_was_denied() -> None:
     denied = [denial("Write"), denial("Bash"), denial("Write"), denial(7), "x"]
     verdict = feed("claude", {"type": "result", "result": "ok", "permission_denials": denied}).verdict()
     assert verdict == Verdict(ended=True, text="ok", denied=("Write", "Bash"))
+    many = {"type": "result", "permission_denials": [denial(f"tool{n}") for n in range(999)]}
+    assert len(feed("claude", many).verdict().denied) == 20
 
 
 @pytest.mark.parametrize(
@@ -432,6 +459,9 @@ def test_a_run_that_was_cut() -> None:
     reconnecting = {"type": "error", "message": "Reconnecting... 1/5"}
     assert feed("codex", reconnecting).verdict() == Verdict(error="Reconnecting... 1/5")
     assert feed("codex", reconnecting, {"type": "turn.completed"}).verdict() == Verdict(ended=True)
+    assert feed("codex", reconnecting, {"type": "turn.failed"}).verdict().error == "Reconnecting... 1/5"
+    assert feed("codex", {"type": "turn.failed"}).verdict().error == "the turn failed without saying why"
+    assert not feed("codex", {"type": "turn.completed"}, {"type": "turn.started"}).verdict().ended
     step = {"type": "step_finish", "part": {"reason": "tool-calls"}}
     assert not feed("opencode", step).verdict().ended
     stop = {"type": "step_finish", "part": {"reason": "stop"}}
@@ -551,6 +581,7 @@ def test_when_a_limit_ends_next_year() -> None:
         "Reset the sensor at 3pm",
         "the meeting resets 3pm",
         "context limit reached, resets 3pm",
+        "x" * 5000 + "usage limit reached, resets 3pm",
     ],
 )
 def test_what_is_no_limit(text: str) -> None:
@@ -583,6 +614,7 @@ def test_what_is_no_limit(text: str) -> None:
         "usage limit reached, try again in " + "9" * 400 + " days",
         "usage limit reached, try again in 400 days",
         "usage limit reached, try again in some time",
+        "usage limit reached " + " " * 5000 + "resets 3pm",
     ],
 )
 def test_a_limit_without_a_time_to_believe(text: str) -> None:
@@ -618,20 +650,23 @@ def test_limits_in_the_streams() -> None:
             {"type": "result", "is_error": True, "result": "You've hit your limit · resets 9pm (Asia/Tokyo)"},
         ],
         "codex": [{"type": "error", "message": said}, {"type": "turn.failed", "error": {"message": said}}],
-        "opencode": [{"type": "error", "error": {"data": {"message": "Too Many Requests", "responseBody": body}}}],
+        "opencode": [
+            {"type": "error", "error": {"data": {"message": "Too Many", "responseBody": body + "x" * 10_000}}},
+        ],
         "pi": [pi_message(stopReason="error", errorMessage=f"Codex error: {body}"), {"type": "agent_end"}],
         "plain": ["working", said, ""],
     }
     for cli, events in streams.items():
         limit = feed(cli, *events).verdict().limit
         assert parked_until(limit, NOW, 0) == NOW + 2 * HOUR, cli
+        assert len(limit) < 10_000
 
 
 def test_what_is_no_limit_in_the_streams() -> None:
     """Who talks of limits has reached none; who was refused and yet succeeded neither. Source: design §6."""
     rejected = {"type": "rate_limit_event", "rate_limit_info": {"status": "rejected", "resetsAt": NOW + 5}}
     allowed = {"type": "rate_limit_event", "rate_limit_info": {"status": "allowed", "resetsAt": NOW + 5}}
-    talk = {"type": "result", "result": "The log says: usage limit reached, resets 3pm. I fixed it."}
+    talk = {"type": "result", "result": f"The log says: usage limit reached|{NOW + 5}, resets 3pm. I fixed it."}
     burst = {"type": "result", "is_error": True, "result": "API Error: 529 Overloaded"}
     assert feed("claude", rejected, talk).verdict().limit == ""
     assert feed("claude", allowed, burst).verdict().limit == ""
@@ -656,6 +691,9 @@ def test_what_is_no_limit_in_the_streams() -> None:
         ("x", 'bash -lc "cd /srv; claude -p --output-format stream-json"', "claude"),
         ("x", "notes 'claude --output-format stream-json'", "plain"),
         ("x", "claude --json", "plain"),
+        ("claude", "./mine --output-format stream-json | claude -p", "plain"),
+        ("x", "./mine --output-format stream-json | claude -p", "plain"),
+        ("x", "claude -p --append-system-prompt a#b --output-format stream-json", "claude"),
         ("claude", "claude -p --dangerously-skip-permissions", "plain"),
         ("claude", "claude -p 'use --output-format stream-json'", "plain"),
         ("codex", "codex exec --json -", "codex"),
@@ -795,6 +833,15 @@ def test_half_a_character_hides_no_line(cli: str) -> None:
     assert feed(cli, lines[cli]).verdict().text == "a?"
 
 
+def test_arguments_that_are_hard_to_write() -> None:
+    """A tool line shows half characters and any depth of nesting without harm. Source: edge cases 183, §9.2."""
+    start = '{"type":"tool_execution_start","toolName":"T","args":'
+    assert reader("pi").feed(start + r'["\ud83d",NaN]}') == ['  T: ["?",NaN]']
+    shown = [reader("pi").feed(start + "[" * depth + "]" * depth + "}")[0] for depth in range(1, 1100)]
+    assert shown[0] == "  T: []"
+    assert all(line.startswith(("  T: ", start)) for line in shown)
+
+
 KEYS = [
     *("type", "subtype", "message", "content", "usage", "item", "part", "error", "data", "tokens", "cache", "cost"),
     *("total", "input", "text", "name", "id", "role", "result", "is_error", "model", "input_tokens", "output_tokens"),
@@ -869,7 +916,7 @@ def old_pi(deltas: int) -> Iterator[bytes]:
 def endless_claude(messages: int) -> Iterator[bytes]:
     """A claude run of very many messages, with a bash output in each."""
     for number in range(messages):
-        yield json.dumps(assistant(f"msg_{number}", input_tokens=1)).encode()
+        yield json.dumps(assistant(f"{number:0>250}", input_tokens=1)).encode()
         yield json.dumps({"type": "user", "message": {"content": "y" * 500}}).encode()
 
 
