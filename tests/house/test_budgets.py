@@ -37,6 +37,18 @@ def functions(text: str) -> list[tuple[str, int]]:
     return found
 
 
+def code_lines(text: str) -> int:
+    """The lines that are neither blank nor a comment nor part of a docstring."""
+    skipped = {
+        line
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        for line in range(node.lineno, (node.end_lineno or 0) + 1)
+    }
+    lines = enumerate(text.split("\n"), 1)
+    return sum(bool(line.strip()) and not line.lstrip().startswith("#") and n not in skipped for n, line in lines)
+
+
 @pytest.mark.parametrize("path", [os.path.relpath(path, ROOT) for path in sources()])
 def test_files_and_functions_are_short(path):
     """No file over 400 lines, no function over 40."""
@@ -46,10 +58,10 @@ def test_files_and_functions_are_short(path):
 
 
 def test_the_whole_core_can_be_read_in_one_sitting():
-    """All of src together stays under 12,000 lines, its mean function under 11."""
+    """All of src together stays under 12,000 lines of code, its mean function under 11."""
     texts = [read(path) for path in sources()]
     lengths = [length for text in texts for _, length in functions(text)]
-    assert sum(text.count("\n") for text in texts) <= CORE_LINES
+    assert 7_000 < sum(code_lines(text) for text in texts) <= CORE_LINES
     assert sum(lengths) / len(lengths) <= MEAN_FUNCTION_LINES
 
 
@@ -67,6 +79,18 @@ def test_comments_stand_outside_functions():
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
             inside += token.type == tokenize.COMMENT and any(token.start[0] in span for span in spans)
     assert inside / total <= COMMENT_SHARE
+
+
+def code_lines(text: str) -> int:
+    """The lines that are neither blank nor a comment nor part of a docstring."""
+    skipped = {
+        line
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        for line in range(node.lineno, (node.end_lineno or 0) + 1)
+    }
+    lines = enumerate(text.split("\n"), 1)
+    return sum(bool(line.strip()) and not line.lstrip().startswith("#") and n not in skipped for n, line in lines)
 
 
 @pytest.mark.parametrize("path", [os.path.relpath(path, ROOT) for path in sources()])

@@ -31,18 +31,14 @@ def script_of(page: str) -> str:
 
 @pytest.mark.parametrize("page", [page for page in pages() if script_of(page).strip()])
 def test_the_commands_of_the_page_work(tmp_path, page):
-    """Each page's commands succeed one after the other in a fresh data dir, with a repository at ~/app."""
+    """Each page's commands succeed one after the other in a fresh home, with a repository at ~/app and nothing set."""
     home = tmp_path / "home"
     subprocess.run(["git", "init", "-q", str(home / "app")], check=True)
     env = {
         "HOME": str(home),
         "PATH": os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"],
-        "LOOOP_DATA_DIR": str(tmp_path / "data"),
         "LANG": "C.UTF-8",
     }
-    answered = tmp_path / "data" / "answers"
-    answered.mkdir(parents=True)
-    (answered / "setup-1.json").write_text('{"answer": "done", "ts": 1}')
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script_of(page)],
         cwd=tmp_path,

@@ -353,7 +353,7 @@ def test_a_data_dir_that_vanishes_does_not_end_in_a_traceback(data, pulse):
 
 
 def test_a_config_of_the_other_kind_is_found_while_the_pulse_runs(data, pulse):
-    """A `config.toml` that appears counts from the next beat: nobody has to restart the pulse. Source: spec/cli.md §4."""
+    """A `config.toml` that appears counts from the next beat, without a restart. Source: spec/cli.md §4."""
     one = pulse()
     one.wait_for("sleep")
     (data / "agent.sh").write_text("""cat > /dev/null; echo '{"action":"noop","journal":"by toml"}'\n""")

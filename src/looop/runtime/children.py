@@ -24,6 +24,7 @@ from functools import partial
 from time import monotonic
 
 from looop.runtime.command import Command, Ended, OnChunk, Stop
+from looop.runtime.kin import kill_kin, marked
 
 _CHUNK = 65536
 _DRAIN_CHUNKS = 32  # twice what a pipe can hold at most
@@ -86,7 +87,8 @@ class _Run:
             self.limit = self.started + min(command.deadline_s, _LONGEST_DEADLINE_S)
         self.exited = self.timed_out = self.flooded = self.stopped = self.killed = False
         self.lost = ""
-        self.process, out, err = _spawn(command)
+        self.mark = os.urandom(8).hex()
+        self.process, out, err = _spawn(command, self.mark)
         self.output = _Pipe(out, command.keep, command.keep_end, on_output)
         self.errors = _Pipe(err, command.keep_errors, True, on_errors)
         self.pipes = [pipe for pipe in (self.output, self.errors) if pipe.fd >= 0]
@@ -104,11 +106,12 @@ class _Run:
         self.limit = monotonic() + _STOP_GRACE_S
 
     def kill(self) -> None:
-        """Kill the group, and the child itself should it have left its group."""
+        """Kill the group, the child itself should it have left its group, and all its kin that have left it."""
         self.signal(signal.SIGKILL)
         if self.process.returncode is None:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(self.process.pid, signal.SIGKILL)
+        kill_kin(self.mark)
         self.killed = True
         self.limit = monotonic() + _REAP_GRACE_S
 
@@ -282,7 +285,7 @@ class Loop:
             self._release(run)
 
 
-def _spawn(command: Command) -> tuple[subprocess.Popen[bytes], int, int]:
+def _spawn(command: Command, mark: str) -> tuple[subprocess.Popen[bytes], int, int]:
     """Start it as the leader of a new group; returns our ends of stdout and stderr (-1 when merged)."""
     own: list[int] = []
     theirs: list[int] = []
@@ -297,7 +300,7 @@ def _spawn(command: Command) -> tuple[subprocess.Popen[bytes], int, int]:
         process = subprocess.Popen(
             command.argv,
             cwd=command.cwd,
-            env=command.env,
+            env=None if command.env is None else marked(command.env, mark),
             stdin=theirs[0],
             stdout=theirs[1],
             stderr=theirs[-1],

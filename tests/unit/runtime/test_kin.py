@@ -1,0 +1,80 @@
+"""What a run has started is found and killed wherever it went, when the run is ended by force."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from looop.runtime.command import Command
+from looop.runtime.kin import MARK, kill_kin, marked
+from looop.runtime.proc import Processes
+from looop.runtime.stop import StopFlag
+from tests.fakes.waiting import gone, until
+
+pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="this system shows no environments")
+ENV = {"PATH": os.environ["PATH"]}
+LEAVES = "setsid sh -c 'echo $$ > {pid}; exec sleep 60' & until [ -s {pid} ]; do sleep 0.01; done; echo ready; "
+
+
+@pytest.fixture
+def stop() -> Iterator[StopFlag]:
+    flag = StopFlag()
+    yield flag
+    flag.close()
+
+
+def leaving(folder: Path, then: str, **options: int) -> Command:
+    """A command that starts a process in a session of its own, says so, and does `then`."""
+    script = LEAVES.format(pid=folder / "pid") + then
+    return Command(argv=("sh", "-c", script), cwd=str(folder), env=ENV, **options)  # type: ignore[arg-type]
+
+
+def pid_in(folder: Path) -> int:
+    return int((folder / "pid").read_text())
+
+
+def test_a_deadline_takes_what_left_the_group(tmp_path: Path) -> None:
+    """An agent CLI that gives its commands a session of their own leaves none behind. Source: design §6."""
+    ended = Processes().run(leaving(tmp_path, "sleep 60", deadline_s=1))
+    assert ended.timed_out
+    until(lambda: gone(pid_in(tmp_path)), what="the end of what left")
+
+
+def test_a_stop_takes_what_left_the_group(tmp_path: Path, stop: StopFlag) -> None:
+    """So does a stop. Source: spec/edge-cases.md item 143."""
+    Processes(stop).run(leaving(tmp_path, "sleep 60"), on_output=lambda _: stop.request())
+    until(lambda: gone(pid_in(tmp_path)), what="the end of what left")
+
+
+def test_an_exception_takes_what_left_the_group(tmp_path: Path) -> None:
+    """And so does a listener that has seen enough. Source: design §6."""
+
+    def refuse(_: bytes) -> None:
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        Processes().run(leaving(tmp_path, "sleep 60"), on_output=refuse)
+    until(lambda: gone(pid_in(tmp_path)), what="the end of what left")
+
+
+def test_a_run_that_ends_by_itself_leaves_its_background_alone(tmp_path: Path) -> None:
+    """What a command detaches on purpose is its own business. Source: spec/beat.md §3."""
+    assert Processes().run(leaving(tmp_path, "exit 0", deadline_s=30)).code == 0
+    pid = pid_in(tmp_path)
+    assert not gone(pid)
+    os.kill(pid, 9)
+
+
+def test_a_run_inside_a_run_is_kin_of_both() -> None:
+    """Each mark finds it, and no part of a mark does."""
+    env = marked(marked(ENV, "outer"), "inner")
+    for mark, found in (("inne", False), ("", False), ("inner", True)):
+        sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], env=env)
+        kill_kin(mark)
+        assert (sleeper.poll() is None and not found) or sleeper.wait(10) == -9
+        sleeper.kill()
+        sleeper.wait()
+    assert env[MARK] == ":outer:inner"
