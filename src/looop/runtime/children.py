@@ -78,8 +78,10 @@ class _Pipe:
 class _Run:
     """One started command: its process, its open pipes, and what was done to it."""
 
-    def __init__(self, slot: int, command: Command, on_output: OnChunk | None, on_errors: OnChunk | None) -> None:
-        self.slot = slot
+    def __init__(
+        self, slot: int, command: Command, mark: str, on_output: OnChunk | None, on_errors: OnChunk | None
+    ) -> None:
+        self.slot, self.mark = slot, mark
         self.flood = command.flood
         self.started = monotonic()
         self.limit = math.inf
@@ -87,8 +89,7 @@ class _Run:
             self.limit = self.started + min(command.deadline_s, _LONGEST_DEADLINE_S)
         self.exited = self.timed_out = self.flooded = self.stopped = self.killed = False
         self.lost = ""
-        self.mark = os.urandom(8).hex()
-        self.process, out, err = _spawn(command, self.mark)
+        self.process, out, err = _spawn(command, mark)
         self.output = _Pipe(out, command.keep, command.keep_end, on_output)
         self.errors = _Pipe(err, command.keep_errors, True, on_errors)
         self.pipes = [pipe for pipe in (self.output, self.errors) if pipe.fd >= 0]
@@ -155,6 +156,7 @@ class Loop:
         self._listeners = (on_output, on_errors)
         self._selector = selectors.DefaultSelector()
         self._live: list[_Run] = []
+        self._starting = ""
         self._results: dict[int, Ended] = {}
 
     def complete(self, commands: Sequence[Command]) -> list[Ended]:
@@ -179,12 +181,14 @@ class Loop:
         if self._stop and self._stop.requested():
             self._results[slot] = Ended(stopped=True)
             return
+        self._starting = os.urandom(8).hex()
         try:
-            run = _Run(slot, command, *self._listeners)
+            run = _Run(slot, command, self._starting, *self._listeners)
         except (OSError, ValueError, subprocess.SubprocessError) as exc:
             self._results[slot] = Ended(spawn_error=_describe(exc))
             return
         self._live.append(run)
+        self._starting = ""
         for pipe in run.pipes:
             self._selector.register(pipe.fd, selectors.EVENT_READ, partial(self._read, run, pipe))
         if run.exit_fd >= 0:
@@ -277,6 +281,9 @@ class Loop:
         os.close(fd)
 
     def _abort(self) -> None:
+        """Kill and reap everything, also the run that a signal caught between its start and its entry."""
+        if self._starting:
+            kill_kin(self._starting)
         for run in self._live:
             run.kill()
         for run in self._live:
