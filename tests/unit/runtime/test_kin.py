@@ -94,4 +94,5 @@ def test_a_signal_between_start_and_entry_leaves_nothing(tmp_path: Path, monkeyp
     with pytest.raises(KeyboardInterrupt):
         Processes().run(Command(argv=("sh", "-c", "echo $$ > pid; sleep 60"), cwd=str(tmp_path), env=ENV))
     until(lambda: gone(pid_in(tmp_path)), what="the end of the child")
+    os.waitpid(pid_in(tmp_path), 0)
     gc.collect()
