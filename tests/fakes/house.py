@@ -108,8 +108,7 @@ class Home:
     @property
     def asked(self) -> int:
         """How often the runner was started."""
-        asked = self.tools / "agent.asked"
-        return len(asked.read_text().splitlines()) if asked.exists() else 0
+        return sum(len(file.read_text().splitlines()) for file in self.tools.glob("*.asked"))
 
     @property
     def prompt(self) -> str:

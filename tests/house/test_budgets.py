@@ -81,18 +81,6 @@ def test_comments_stand_outside_functions():
     assert inside / total <= COMMENT_SHARE
 
 
-def code_lines(text: str) -> int:
-    """The lines that are neither blank nor a comment nor part of a docstring."""
-    skipped = {
-        line
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        for line in range(node.lineno, (node.end_lineno or 0) + 1)
-    }
-    lines = enumerate(text.split("\n"), 1)
-    return sum(bool(line.strip()) and not line.lstrip().startswith("#") and n not in skipped for n, line in lines)
-
-
 @pytest.mark.parametrize("path", [os.path.relpath(path, ROOT) for path in sources()])
 def test_every_module_says_what_it_is_for(path):
     """Each module opens with a docstring of at most fifteen lines before its first named note."""

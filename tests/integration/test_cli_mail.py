@@ -95,6 +95,12 @@ def test_a_persons_run_shows_what_it_printed(looop):
     assert "hello" in ran.err
 
 
+def test_a_persons_run_shows_lines_as_lines(looop):
+    """Output of several lines is shown as it was printed, below a heading of its own."""
+    ran = looop("run", "printf 'one\n  two\n\nthree\n'")
+    assert ran.err == "looop: it printed:\n  one\n    two\n  \n  three\n"
+
+
 def test_a_persons_run_does_not_swallow_pending_output(looop):
     """Output that waits for the loop's next prompt stays where it is. Source: edge case 121."""
     looop("state")

@@ -217,7 +217,7 @@ READING = [
 
 @pytest.mark.parametrize("words", READING, ids=" ".join)
 def test_damage_is_said_and_survived(damaged: Looop, words: tuple[str, ...]) -> None:
-    """Reading verbs print what is whole; what is broken goes to stderr, and stdout stays valid.
+    """Reading verbs print what is whole and name what is broken, and stdout stays valid.
 
     Source: spec/edge-cases.md items 232, 258; design §5.
     """
@@ -230,13 +230,16 @@ def test_damage_is_said_and_survived(damaged: Looop, words: tuple[str, ...]) -> 
 
 
 def test_state_names_what_is_damaged(damaged: Looop) -> None:
-    """`state` shows the readings and goals that are whole, and names on stderr each record that is not.
+    """`state` shows the readings and goals that are whole, and names each record that is not, once.
 
     Source: spec/edge-cases.md items 198, 232; spec/cli.md §2 state.
     """
     said = damaged("state", "--json")
     for record in ("asks/broken.json", "answers/q.json", "sensor-bad.json", "sensor-bin.json", "sensor-deep.json"):
         assert said.err.count(record) == 1, record
+        assert len([sentence for sentence in said.json["damaged"] if record in sentence]) == 1, record
+        plain = damaged("state")
+        assert (plain.out.count(record), plain.err) == (1, ""), record
     view = said.json
     assert [ask["id"] for ask in view["asks"]] == ["q"]
     assert set(view["snapshots"]) == {"sensor-good"}

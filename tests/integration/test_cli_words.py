@@ -142,7 +142,28 @@ def test_what_is_not_understood_does_nothing(looop: Looop, words: tuple[str, ...
 
 
 @pytest.mark.parametrize(
-    ("words", "hint"), [(("staet",), "state"), (("goal", "wirte"), "write"), (("state", "--jsn"), "--json")]
+    ("words", "hint"),
+    [
+        (("staet",), "did you mean `state`?"),
+        (("status",), "did you mean `state`?"),
+        (("start",), "did you mean `pulse`?"),
+        (("logs",), "did you mean `journal`?"),
+        (("goals",), "did you mean `goal`?"),
+        (("goal", "wirte"), "did you mean `write`?"),
+        (("goal", "add"), "no such command 'add': did you mean `write`?"),
+        (("goal", "new"), "no such command 'new': did you mean `write`?"),
+        (("goal", "rm"), "did you mean `archive`?"),
+        (("goal", "cat"), "did you mean `show`?"),
+        (("sensor", "new"), "did you mean `add`?"),
+        (("sensor", "test"), "did you mean `run`?"),
+        (("sensor", "try"), "did you mean `run`?"),
+        (("sensor", "delete"), "did you mean `rm`?"),
+        (("sensor", "show"), "there are add, list, rm, run, write"),
+        (("sensor", "add", "git"), "did you mean `git-repo`?"),
+        (("schedule", "add"), "did you mean `write`?"),
+        (("playbook", "edit"), "did you mean `write`?"),
+        (("state", "--jsn"), "--json"),
+    ],
 )
 def test_near_misses(looop: Looop, words: tuple[str, ...], hint: str) -> None:
     """A misspelled verb or flag is answered with the one that was meant.

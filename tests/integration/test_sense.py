@@ -210,7 +210,7 @@ def test_what_a_sensor_is_given(home: Home) -> None:
     said = (home.root / "snapshots/sensor-s.json").read_text().split()
     assert said[:2] == ["/dev/null", str(home.root.resolve())]
     assert said[2:] == [
-        f"LOOOP_{name}" for name in ("BIN", "CLAIMS_DIR", "CONFIG", "DATA_DIR", "LOG_FORMAT", "REPORTS_DIR")
+        f"LOOOP_{name}" for name in ("BIN", "CLAIMS_DIR", "CONFIG", "DATA_DIR", "LOG_FORMAT", "REPORTS_DIR", "RUN_MARK")
     ]
 
 

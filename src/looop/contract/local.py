@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Mapping
-from typing import Any
 
 from looop.contract.verbs import (
     Filter,
     GoalView,
+    GoalWritten,
+    Questions,
     ScheduleView,
     SensorRun,
     SensorView,
@@ -14,14 +15,11 @@ from looop.contract.verbs import (
     StateView,
     Woke,
 )
-from looop.model.errors import Invalid, LooopError, Missing, Refused, Unwritable
+from looop.model.errors import Invalid, Missing, Refused, Unwritable
 from looop.model.ids import require_id
-from looop.model.moves import AnyMove, RunShell, WriteSensor
-from looop.model.records import Ask, Fault
+from looop.model.moves import AnyMove, RunShell, WriteGoal, WriteSensor
+from looop.model.records import Fault
 from looop.state.open import open_house, settle_or_say
-from looop.state.sensors import Sensor
-
-_NANO = 10**9
 
 
 class Local:
@@ -52,8 +50,9 @@ class Local:
 
         return wait_for(self._house, wanted)
 
-    def asks(self) -> list[Ask]:
-        return self._house.mailbox.pending().pending
+    def asks(self) -> Questions:
+        mail = self._house.mailbox.pending()
+        return Questions(mail.pending, self._house.setting.clock.now(), mail.damaged)
 
     def answer(self, ask_id: str, text: str, *, force: bool = False) -> str:
         require_id(ask_id, "ask id")
@@ -64,28 +63,9 @@ class Local:
         return f"answered {ask_id}"
 
     def goals(self) -> list[GoalView]:
-        from looop.contract.observe import goal_statuses
-        from looop.sense.gather import read_world
+        from looop.contract.goals import views
 
-        house = self._house
-        world, now, acted = read_world(house, house.sensors.all()), house.setting.clock.now(), house.guards.activity()
-        views = []
-        for status in goal_statuses(house, world, now):
-            text = world.policy[f"goals/{status.goal}.md"] or ""
-            done, reflexes = _declared(text)
-            views.append(
-                GoalView(
-                    id=status.goal,
-                    text=text,
-                    status=status.status,
-                    why=status.why,
-                    done=done,
-                    reflexes=reflexes,
-                    suspended=status.suspended,
-                    age_s=max(now - acted[status.goal], 0) if status.goal in acted else None,
-                )
-            )
-        return views
+        return views(self._house)
 
     def goal(self, goal: str) -> GoalView:
         for view in self.goals():
@@ -93,31 +73,27 @@ class Local:
                 return view
         raise Missing(f"no goal {goal!r}: `looop goal list` shows the live ones")
 
+    def write_goal(self, move: WriteGoal, journal: str = "") -> GoalWritten:
+        from looop.contract.goals import doubts
+
+        return GoalWritten(self.steer(move, journal), doubts(self._house, move))
+
     def sensors(self) -> list[SensorView]:
-        house = self._house
-        entries, now = house.readings.entries(), house.setting.clock.now()
-        return [
-            self._sensor_view(sensor, entries.get(f"sensor-{sensor.stem}.json"), now) for sensor in house.sensors.all()
-        ]
+        from looop.contract.sensors import views
+
+        return views(self._house)
 
     def try_sensor(self, name: str) -> SensorRun:
-        from looop.rules.world import read_snapshot
-        from looop.sense.scripts import reading_of, sensor_command
+        from looop.contract.sensors import try_out
 
-        sensor = self._find_sensor(name)
-        ended = self._house.setting.processes.run(sensor_command(self._house, sensor))
-        data, error = reading_of(self._house, ended)
-        reading = read_snapshot(sensor.stem, data, sensor.trust)
-        return SensorRun(
-            name=sensor.stem,
-            ok=not error and reading.is_json,
-            error=error or ("" if reading.is_json else "the output is not JSON: it is compared as a whole"),
-            output=data.decode("utf-8", "replace"),
-            stderr=ended.errors.decode("utf-8", "replace"),
-            is_json=reading.is_json,
-            signal=reading.signal,
-            seconds=round(ended.seconds, 3),
-        )
+        return try_out(self._house, name)
+
+    def remove_sensor(self, name: str, journal: str = "") -> str:
+        from looop.contract.sensors import remove
+
+        summary = remove(self._house, name)
+        self._house.note(journal.strip() or summary, self._house.setting.clock.now())
+        return summary
 
     def playbook(self, version: str | None = None) -> str:
         playbook = self._house.playbook
@@ -155,6 +131,10 @@ class Local:
     def steer(self, move: AnyMove, journal: str = "") -> str:
         from looop.act.perform import perform
 
+        if isinstance(move, WriteGoal):
+            from looop.contract.goals import refuse_what_never_runs
+
+            refuse_what_never_runs(self._house, move)
         perform(self._house, move, self._house.setting.clock.now(), journal=journal)
         return move.summary
 
@@ -176,48 +156,9 @@ class Local:
             raise Refused(f"there is a sensor {name!r} already: give another name, or `looop sensor write {name}`")
         return self.steer(WriteSensor(name=name, script=script), journal)
 
-    def _find_sensor(self, name: str) -> Sensor:
-        for sensor in self._house.sensors.all():
-            if name in (sensor.stem, sensor.file):
-                return sensor
-        raise Missing(f"no sensor {name!r}: `looop sensor list` shows them")
-
-    def _sensor_view(self, sensor: Sensor, entry: Any, now: int) -> SensorView:
-        from looop.rules.world import read_snapshot
-
-        try:
-            data = self._house.readings.read(f"sensor-{sensor.stem}")
-        except LooopError:
-            data = None
-        reading = read_snapshot(sensor.stem, data, sensor.trust) if data is not None else None
-        failed = reading is not None and isinstance(reading.signal, dict) and bool(reading.signal.get("error"))
-        detail = reading.detail if reading and isinstance(reading.detail, dict) else {}
-        return SensorView(
-            name=sensor.stem,
-            file=sensor.file,
-            interval_s=sensor.interval_s,
-            trust=sensor.trust,
-            error=str(detail.get("message", "failed")) if failed else "",
-            signal=reading.signal if reading and reading.is_json else None,
-            age_s=max(now - entry.mtime_ns // _NANO, 0) if entry else None,
-        )
-
 
 def open_local() -> Local:
     """The contract over the environment's data dir, made and seeded when it is new. Raises NoHome, Unwritable."""
     local = Local()
     local.prepare()
     return local
-
-
-def _declared(text: str) -> tuple[str | None, list[str]]:
-    """What a goal's front matter declares, as text; nothing for prose or front matter that cannot be read."""
-    if not text.startswith(("---", "\ufeff---")):
-        return None, []
-    from looop.rules.goals import parse_goal
-
-    try:
-        spec = parse_goal(text)
-    except LooopError:
-        return None, []
-    return spec.done, [f"when {reflex.when}: {reflex.move.summary}" for reflex in spec.reflexes]

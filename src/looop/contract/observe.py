@@ -1,58 +1,91 @@
-"""Reading the whole: `state` and `wait`. Neither senses; both read what the last beat left. Spec/cli.md §2."""
+"""Reading the whole: `state` and `wait`. Neither senses; both read what the last beat left. Spec/cli.md §2.
 
+Both go on whatever cannot be read: it costs what stood in it, and `damaged` says so.
+"""
+
+import os
+from collections.abc import Callable
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from looop.contract.verbs import Filter, StateView, Woke
+from looop.contract.verbs import Failing, Filter, StateView, Woke
 from looop.model.errors import LooopError
 from looop.model.prompt import GoalStatus
-from looop.model.records import ReflexLedger
-from looop.model.world import World
+from looop.model.records import Ask, Backoff, Failure, Fault, ReflexLedger
+from looop.model.text import one_line
+from looop.model.world import World, goals_of
 from looop.rules.budget import spent_since
+from looop.rules.gates import Memory, backoff_delay
+from looop.rules.goals import declares
 from looop.rules.world import canonical, digest
 from looop.runtime.clock import midnight
 from looop.runtime.lock import is_held
 from looop.sense.gather import read_world
 from looop.sense.system import BEAT_MARK
 from looop.state.house import House
+from looop.state.ledger import Rows
+from looop.state.mailbox import Mail
 from looop.state.open import NoStop
+from looop.state.sensors import Sensor
 
 WATCHED = ("", "goals", "snapshots", "asks", "answers")
 _ROOT_FILES = ("PLAYBOOK.md", "journal.md")
 _JOURNAL_LINES = 20
+_ERROR_CHARS = 200
 _ACTIONABLE = {"any": None, "actionable": {"asks", "journal"}, "only-asks": {"asks"}}
 _NANO = 10**9
 _SETTLE_S = 0.05  # an editor empties a file before it fills it
+_NO_WORLD = World(hash="", policy_hash="", items={}, policy={}, readings={})
+
+T = TypeVar("T")
+
+
+class _Damage(list[str]):
+    """What could not be read, in a sentence each."""
+
+    def spare(self, read: Callable[[], T], instead: T) -> T:
+        """What `read` returns, or `instead` with a sentence about it."""
+        try:
+            return read()
+        except LooopError as error:
+            self.append(str(error))
+            return instead
 
 
 def state_of(house: House) -> StateView:
-    """Everything at a glance. Raises Unreadable."""
-    world, now = read_world(house, house.sensors.all()), house.setting.clock.now()
-    mail = house.mailbox.pending()
+    """Everything at a glance. Raises nothing for what cannot be read."""
+    damage, now, memory = _Damage(_config_damage(house)), house.setting.clock.now(), house.guards.recall()
+    sensors = damage.spare(house.sensors.all, list[Sensor]())
+    world = damage.spare(lambda: read_world(house, sensors), _NO_WORLD)
+    mail = damage.spare(house.mailbox.pending, Mail([], []))
+    journal = damage.spare(lambda: house.journal.tail(_JOURNAL_LINES), list[str]())
+    costs = damage.spare(house.ledger.read, Rows([], 0))
+    damage += [*mail.damaged, *_damaged_ledger(costs), *_damaged_world(world), *_damaged_memory(house, memory)]
     return StateView(
         world_hash=world.hash,
         pulse_alive=is_held(house.setting.root),
-        last_beat_age_s=_last_beat_age(house, now),
+        last_beat_age_s=last_beat_age(house, now),
         snapshots={stem: _snapshot(reading.raw) for stem, reading in world.readings.items() if reading.is_json},
         asks=mail.pending,
         workers=list(house.fleet.sessions()),
-        goals=sorted(path[6:-3] for path in world.policy if path.startswith("goals/")),
+        goals=sorted(goals_of(world.policy)),
         goal_status=goal_statuses(house, world, now),
-        journal_tail=house.journal.tail(_JOURNAL_LINES),
-        spent_today_usd=round(spent_since(house.ledger.read().rows, midnight(house.setting.clock, now)), 6),
+        journal_tail=journal,
+        spent_today_usd=round(spent_since(costs.rows, midnight(house.setting.clock, now)), 6),
         now=now,
         data_dir=house.setting.root,
-        damaged=[*mail.damaged, *_damaged_snapshots(world)],
+        failing=_failing(house, world, memory, now),
+        damaged=damage,
     )
 
 
 def goal_statuses(house: House, world: World, now: int) -> list[GoalStatus]:
     """How every goal stands; goals of prose are open. Nothing is compiled when no goal declares anything."""
-    texts = {path[6:-3]: text for path, text in world.policy.items() if path.startswith("goals/")}
+    texts = goals_of(world.policy)
     found: dict[str, GoalStatus] = {}
-    if any(text is None or text.startswith(("---", "\ufeff---")) for text in texts.values()):
+    if any(text is None or declares(text) for text in texts.values()):
         from looop.rules.reflexes import judge
 
         ledger = house.guards.reflexes()
@@ -61,11 +94,20 @@ def goal_statuses(house: House, world: World, now: int) -> list[GoalStatus]:
     return [found.get(goal, GoalStatus(goal, "open")) for goal in sorted(texts)]
 
 
+def last_beat_age(house: House, now: int) -> int | None:
+    """Seconds since the last beat, None before the first one or when that cannot be told."""
+    try:
+        entry = house.readings.entries().get(f"{BEAT_MARK}.json")
+    except LooopError:
+        return None
+    return max(now - entry.mtime_ns // _NANO, 0) if entry else None
+
+
 def wait_for(house: House, wanted: Filter) -> Woke:
     """Block until something of the wanted kind changed; see spec/cli.md §2 `wait` and edge cases 209, 230-232."""
     from looop.runtime.watch import Watcher
 
-    if house.mailbox.pending().pending:
+    if _pending(house):
         return Woke(["asks"], state_of(house))
     poll_s = max(house.setting.knobs.wait_poll_ms, 10) / 1000
     watcher = Watcher(house.setting.root, WATCHED, _matters, lambda _: None, poll_s)
@@ -79,7 +121,7 @@ def wait_for(house: House, wanted: Filter) -> Woke:
 def _watch(house: House, wanted: Filter, watcher: Any, poll_s: float) -> Woke:
     before, interesting = _fingerprints(house), _ACTIONABLE[wanted]
     while True:
-        if house.mailbox.pending().pending:
+        if _pending(house):
             return Woke(["asks"], state_of(house))
         now = _fingerprints(house)
         changed = sorted(kind for kind, mark in now.items() if mark != before[kind])
@@ -97,35 +139,77 @@ def _until_something(house: House, watcher: Any, poll_s: float) -> None:
         pass
 
 
+def _pending(house: House) -> list[Ask]:
+    return _Damage().spare(house.mailbox.pending, Mail([], [])).pending
+
+
 def _fingerprints(house: House) -> dict[str, str]:
     """One mark per category; equal marks mean that nothing a person would notice has changed."""
-    world = read_world(house, [])
-    marks: dict[str, list[str]] = {"goals": [], "playbook": [], "snapshots": []}
+    damage = _Damage()
+    world = damage.spare(lambda: read_world(house, []), _NO_WORLD)
+    marks: dict[str, list[str]] = {"goals": [], "playbook": [], "snapshots": [*damage]}
     for name, item in sorted(world.items.items()):
         kind = "playbook" if name == "playbook" else "goals" if name.startswith("goal:") else "snapshots"
         marks[kind].append(f"{name}={item.value}")
-    asks = [ask.id for ask in house.mailbox.pending().pending]
-    journal = [f"{entry.size} {entry.mtime_ns}" for entry in house.store.list("") if entry.name == "journal.md"]
-    marks |= {"asks": asks, "journal": journal}
+    marks |= {
+        "asks": [ask.id for ask in _pending(house)],
+        "journal": damage.spare(lambda: _journal(house), list[str]()),
+    }
     return {kind: digest(canonical(mark).encode()) for kind, mark in marks.items()}
+
+
+def _journal(house: House) -> list[str]:
+    return [f"{entry.size} {entry.mtime_ns}" for entry in house.store.list("") if entry.name == "journal.md"]
 
 
 def _matters(folder: str, name: str) -> bool:
     return name in _ROOT_FILES if folder == "" else not name.startswith(".")
 
 
-def _damaged_snapshots(world: World) -> list[str]:
-    stems = sorted(stem for stem, reading in world.readings.items() if not reading.is_json)
-    return [f"snapshots/{stem}.json is not JSON: it is compared as a whole, and not shown" for stem in stems]
+def _failing(house: House, world: World, memory: Memory, now: int) -> Failing | None:
+    backoff, last = memory.backoff, memory.failure
+    if not isinstance(backoff, Backoff) or backoff.fails < 1:
+        return None
+    left = backoff_delay(backoff.fails, house.limits.backoff_cap_s) - max(now - backoff.ts, 0)
+    error = one_line(last.error) if isinstance(last, Failure) else "why is not on record"
+    if len(error) > _ERROR_CHARS:
+        error = error[: _ERROR_CHARS - 1] + "…"
+    return Failing(backoff.fails, error, max(left, 0) if backoff.hash == world.policy_hash else 0)
+
+
+def _config_damage(house: House) -> list[str]:
+    """What is wrong with the config file; nothing is loaded where there is none."""
+    path = house.setting.env.get("LOOOP_CONFIG", "")
+    if not os.path.exists(path):
+        return []
+    from looop.config.file import load_config
+
+    damage = _Damage()
+    damage.spare(lambda: load_config(path), None)
+    return damage
+
+
+def _damaged_ledger(costs: Rows) -> list[str]:
+    return [f"cost.jsonl: {costs.damaged} rows cannot be read, and are not in what was spent"] if costs.damaged else []
+
+
+def _damaged_world(world: World) -> list[str]:
+    """What of the policy resists, and which readings have no JSON to show."""
+    policy = [f"{path} cannot be read" for path, text in sorted(world.policy.items()) if text is None]
+    bad = sorted((stem, reading.raw) for stem, reading in world.readings.items() if not reading.is_json)
+    return policy + [
+        f"snapshots/{stem}.json {'is not JSON' if raw else 'is empty or cannot be read'}: it is compared as a whole, "
+        "and not shown"
+        for stem, raw in bad
+    ]
+
+
+def _damaged_memory(house: House, memory: Memory) -> list[str]:
+    """What of the loop's own records cannot be used; what needs one of them stands still, or starts afresh."""
+    guarding = (memory.last_hash, memory.backoff, memory.attempts, house.guards.reflexes())
+    faults = [record for record in guarding if isinstance(record, Fault)] + house.guards.damage(memory)
+    return [fault.why for fault in faults]
 
 
 def _snapshot(raw: str) -> Any:
     return msgspec.json.decode(raw)
-
-
-def _last_beat_age(house: House, now: int) -> int | None:
-    try:
-        entry = house.readings.entries().get(f"{BEAT_MARK}.json")
-    except LooopError:
-        return None
-    return max(now - entry.mtime_ns // _NANO, 0) if entry else None

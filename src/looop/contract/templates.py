@@ -201,7 +201,7 @@ _SCRIPTS = {
 # Senses one git repository as it lies on this disk; the network is used only with fetch=yes.
 @interval@#
 # signal: branch (null when detached), commit (null before the first), dirty, ahead and behind of the upstream
-#   (null without one). These are what someone would act on.
+#   (null without one: a condition asks behind != null before behind > 0). These are what someone would act on.
 # detail: the last commit's subject, and how many files are changed and stashed. They move with every keystroke
 #   of whoever works there, so they are told but wake nobody.
 #

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
-from looop.model.moves import AnyMove, RunShell
+from looop.model.moves import AnyMove, RunShell, WriteGoal
 from looop.model.prompt import GoalStatus
 from looop.model.records import Ask
 from looop.model.report import BeatReport
@@ -17,10 +17,22 @@ from looop.model.report import BeatReport
 Filter = Literal["any", "actionable", "only-asks"]
 
 
+class Failing(Struct, frozen=True):
+    """The last beats failed: how many in a row, why the last did (one bounded line), and seconds until the next try.
+
+    0 seconds means at the next beat: the wait is over, or an edit of the policy has cut it.
+    """
+
+    fails: int
+    error: str
+    retry_in_s: int
+
+
 class StateView(Struct, frozen=True):
     """Everything at a glance. `last_beat_age_s` is None before the first beat; `goals` are ids, sorted.
 
-    `damaged` says in a sentence each what is there and cannot be read; nothing of it is in the other fields.
+    `failing` is None while all is well. `damaged` says in a sentence each what is there and cannot be read, the
+    config included; nothing of it is in the other fields.
     """
 
     world_hash: str
@@ -35,6 +47,7 @@ class StateView(Struct, frozen=True):
     spent_today_usd: float
     now: int
     data_dir: str
+    failing: Failing | None
     damaged: list[str]
 
 
@@ -50,8 +63,19 @@ class Woke(Struct, frozen=True):
         return self.changed == ["pulse-down"]
 
 
+class Questions(Struct, frozen=True):
+    """The questions that wait for an answer, oldest first, when they were read, and what of them is damaged."""
+
+    pending: list[Ask]
+    now: int
+    damaged: list[str]
+
+
 class GoalView(Struct, frozen=True):
-    """One goal: its text, how it stands, and how long ago it was acted on (None: never)."""
+    """One goal: its text, how it stands, and how long ago it was acted on (None: never).
+
+    `error` says what is wrong with the file or its front matter; `done` and `reflexes` are not known then.
+    """
 
     id: str
     text: str
@@ -61,10 +85,21 @@ class GoalView(Struct, frozen=True):
     reflexes: list[str]
     suspended: list[int]
     age_s: int | None
+    error: str
+
+
+class GoalWritten(Struct, frozen=True):
+    """A goal that was written: its summary, and in a sentence each what its author may not have meant."""
+
+    summary: str
+    doubts: list[str]
 
 
 class SensorView(Struct, frozen=True):
-    """One sensor and its last reading. `age_s` is None when it has none; `error` is empty when all is well."""
+    """One sensor and its last reading. `error` is empty when all is well.
+
+    `age_s` is how long ago the sensor ran last for the loop, None when it has not run yet.
+    """
 
     name: str
     file: str
@@ -76,7 +111,10 @@ class SensorView(Struct, frozen=True):
 
 
 class SensorRun(Struct, frozen=True):
-    """A sensor run for trying: what it printed, whether that is good, and what would wake the loop."""
+    """A sensor run for trying: what the loop would publish, whether it would call that good, and what would wake it.
+
+    Output that is not JSON is good and compared as a whole: `is_json` is False then, and `signal` None.
+    """
 
     name: str
     ok: bool
@@ -108,13 +146,13 @@ class Contract(Protocol):
     """The verbs."""
 
     def state(self) -> StateView:
-        """Everything at a glance. Senses nothing."""
+        """Everything at a glance. Senses nothing; what cannot be read is in `damaged`."""
 
     def wait(self, wanted: Filter) -> Woke:
         """Return once something of the wanted kind has changed, at once when an ask is pending or no pulse runs."""
 
-    def asks(self) -> list[Ask]:
-        """Every question that waits for an answer, oldest first."""
+    def asks(self) -> Questions:
+        """Every question that waits for an answer. Raises Unreadable when they cannot be listed."""
 
     def answer(self, ask_id: str, text: str, *, force: bool = False) -> str:
         """Answer a question and say so in one line. Raises Missing, Refused; `force` replaces an answer."""
@@ -128,8 +166,14 @@ class Contract(Protocol):
     def sensors(self) -> list[SensorView]:
         """Every sensor."""
 
+    def write_goal(self, move: WriteGoal, journal: str = "") -> GoalWritten:
+        """Create or replace a goal. Journaled. Raises Invalid, and Refused where a reflex could never run."""
+
     def try_sensor(self, name: str) -> SensorRun:
-        """Run one sensor without publishing its reading. Raises Missing."""
+        """Run one sensor without publishing its reading. Raises Missing, and Refused where the loop would not."""
+
+    def remove_sensor(self, name: str, journal: str = "") -> str:
+        """Remove a sensor's file for good and return the summary. Journaled. Raises Missing, Refused."""
 
     def playbook(self, version: str | None = None) -> str:
         """The PLAYBOOK, or a kept version of it. Raises Missing."""

@@ -10,6 +10,8 @@ import pytest
 from looop.clients.cli.parser import looop
 from looop.config.knobs import Knobs, variable
 from looop.contract.surroundings import knob_names
+from looop.rules.cel import holds
+from looop.rules.goals import parse_goal
 
 SOURCE = Path(__file__).parents[3] / "src/looop"
 MANUAL = (SOURCE / "clients/cli/manual.txt").read_text(encoding="utf-8")
@@ -119,6 +121,21 @@ def known(words: list[str]) -> bool:
     group, ctx = VERBS[first], click.Context(VERBS[first])
     assert isinstance(group, click.Group)
     return len(words) == 1 or group.get_command(ctx, words[1]) is not None
+
+
+def test_the_example_goal_of_the_manual_works() -> None:
+    """The goal in the manual can be pasted, and is judged whatever a repository has to say, null included.
+
+    Source: docs/guide.md, conditions.
+    """
+    lines = re.search(r"(?ms)^      ---\n.*?^      ---\n", MANUAL)
+    assert lines
+    spec = parse_goal(re.sub(r"(?m)^      ", "", lines[0]))
+    (reflex,) = spec.reflexes
+    for behind, dirty, acts in ((2, False, True), (2, True, False), (2, None, False), (0, False, False), (None,) * 3):
+        scope = {"sensor": {"repo": {"signal": {"behind": behind, "dirty": dirty}, "detail": {}}}}
+        assert holds(reflex.when, scope) is bool(acts)
+        assert holds(spec.done or "", scope) is (behind == 0)
 
 
 def test_the_manual_fits_a_terminal() -> None:

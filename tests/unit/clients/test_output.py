@@ -36,6 +36,25 @@ def test_talk(message: str, line: str, capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("one\n", "looop: it said: one\n"),
+        ("\n\n one\n  two\r\nthree \n\n", "looop: it said:\n   one\n    two\n  three\n"),
+        ("a\n\x1b[2J\n", "looop: it said:\n  a\n  \\x1b[2J\n"),
+        ("", ""),
+        (" \n\n", ""),
+    ],
+)
+def test_lines_of_others_stay_lines(text: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a command printed is shown line by line, without a sign a terminal would obey; nothing is nothing.
+
+    Source: spec/edge-cases.md item 238.
+    """
+    output.relay("it said", text)
+    assert capsys.readouterr() == ("", said)
+
+
+@pytest.mark.parametrize(
     "value", ["a\u009bb", "日本\u2028", "\udcff", {"\udcff": ["\ud800", 1, None]}, ["\x1b"], "\x7f"]
 )
 def test_json_is_plain(value: object, capsys: pytest.CaptureFixture[str]) -> None:

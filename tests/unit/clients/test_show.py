@@ -3,7 +3,9 @@
 import msgspec
 import pytest
 
-from looop.clients.cli.show import age, clip, columns, report_lines
+from looop.clients.cli.show import age, change_lines, clip, columns, report_lines, run_line, state_lines
+from looop.contract.verbs import Failing, SensorRun, StateView
+from looop.model.prompt import GoalStatus
 from looop.model.report import BeatReport
 from looop.model.text import one_line, visible
 from looop.model.world import Change
@@ -105,3 +107,73 @@ def test_reports_are_clean_in_every_field() -> None:
             report = msgspec.structs.replace(report, changes=changes, prompt_bytes=9)
             for one in (report, msgspec.structs.replace(report, action="")):
                 assert "\x1b" not in "".join(report_lines(one, dry_run=dry_run))
+
+
+def changed(old: str, new: str, name: str = "snap:sensor-x") -> str:
+    """The line about a reading that changed."""
+    (line,) = change_lines([Change("changed", name, old, new, "untrusted")])
+    return line
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "shown"),
+    [
+        ('{"a":1,"b":[1]}', '{"a":2,"b":[1]}', "a: 1 -> 2"),
+        ('{"a":1,"b":2}', '{"a":"x","b":null}', 'a: 1 -> "x", b: 2 -> null'),
+        ('{"gone":1,"same":1}', '{"new":{"k":1},"same":1}', '-gone, +new: {"k":1}'),
+        ('{"a":{"b":{"c":1,"d":2}}}', '{"a":{"b":{"c":3,"d":2}}}', "a.b.c: 1 -> 3"),
+        ('{"a":true}', '{"a":1}', "a: true -> 1"),
+        ('{"a":null}', "{}", "-a"),
+        ("{}", '{"a":null}', "+a: null"),
+        ("[1]", "[1,2]", "[1] -> [1,2]"),
+        ('{"a":1}', "[1]", '{"a":1} -> [1]'),
+        ('"up"', '"down"', '"up" -> "down"'),
+        ("(non-JSON, 3 bytes, ab)", '{"a":1}', '(non-JSON, 3 bytes, ab) -> {"a":1}'),
+    ],
+)
+def test_a_changed_reading_shows_what_differs(old: str, new: str, shown: str) -> None:
+    """Of two objects only the keys that differ are shown, old and new; of anything else the whole."""
+    assert changed(old, new) == f"  ~ sensor-x  {shown}"
+
+
+def test_a_new_goal_shows_no_hash() -> None:
+    """A goal or PLAYBOOK that is new is named; a new reading is shown."""
+    changes = [
+        Change("added", "goal:g", None, "0123abcd" * 4, "trusted"),
+        Change("added", "playbook", None, "0123abcd" * 4, "trusted"),
+        Change("added", "snap:sensor-x", None, '{"a":1}', "untrusted"),
+    ]
+    assert change_lines(changes) == ["  + goal:g", "  + playbook", '  + sensor-x  {"a":1}']
+
+
+def test_a_report_has_its_headings() -> None:
+    """Goals stand under a heading of their own, and nobody is called `none`."""
+    goals = [GoalStatus("g", "done")]
+    report = BeatReport(ending="decided", source="none", action="noop", summary="noop", journal="noop", goals=goals)
+    for dry_run in (True, False):
+        lines = report_lines(report, dry_run=dry_run)
+        assert lines[lines.index("  ✓ g  done") - 1] == "goals:"
+        assert lines[-1] == "because: no runner is configured"
+    other = msgspec.structs.replace(report, source="claude", goals=[], why="")
+    assert "goals:" not in report_lines(other, dry_run=False)
+    assert report_lines(other, dry_run=False)[-1] == "because: claude"
+
+
+def test_what_is_wrong_is_never_clipped() -> None:
+    """A failing loop and damaged files are told in full, right below the first lines."""
+    long = "config.toml: " + "x" * 300
+    view = StateView("", True, 1, {}, [], [], [], [], [], 0.0, 1, "/d", Failing(2, "it broke", 60), [long])
+    lines = state_lines(view)
+    assert lines[1:3] == ["! failed 2 times in a row, retry in 60s: it broke", f"! {long}"]
+
+
+@pytest.mark.parametrize(
+    ("ok", "is_json", "error", "line"),
+    [
+        (True, True, "", "x is ok in 0.1s: wakes the loop when this changes: 1"),
+        (False, True, "too big", "x FAILS in 0.1s: too big"),
+    ],
+)
+def test_a_trial_ends_in_a_verdict(ok: bool, is_json: bool, error: str, line: str) -> None:
+    """The verdict is one line."""
+    assert run_line(SensorRun("x", ok, error, "1", "", is_json, 1, 0.1)) == line

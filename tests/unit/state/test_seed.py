@@ -219,6 +219,9 @@ def test_the_example_goal_works():
 
     assert cel.holds(spec.done, scope(0, True)) is True
     assert [cel.holds(reflex.when, scope(*at)) for at in ((2, False), (2, True), (0, False))] == [True, False, False]
+    for nothing in ((None, False), (None, None), (2, None), (0, None)):
+        assert cel.holds(spec.done, scope(*nothing)) is (nothing[0] == 0)
+        assert cel.holds(reflex.when, scope(*nothing)) is False
 
 
 def test_the_texts_name_what_exists():

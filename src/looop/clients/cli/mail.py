@@ -2,27 +2,27 @@
 
 import click
 
-from looop.clients.cli.output import print_json, say
+from looop.clients.cli.output import print_json, say, talk
 from looop.clients.cli.show import ask_lines
 from looop.clients.cli.words import body_of, complete, json_option
 from looop.contract.local import open_local
 
-_ask_ids = complete(lambda local: [ask.id for ask in local.asks()])
+_ask_ids = complete(lambda local: [ask.id for ask in local.asks().pending])
 
 
 @click.command()
 @json_option
 def asks(as_json: bool) -> None:
     """Every question that waits for a person."""
-    local = open_local()
-    pending = local.asks()
+    found = open_local().asks()
     if as_json:
-        print_json(pending)
-    elif pending:
-        now = local.state().now
-        say(*(line.removeprefix("  ") for ask in pending for line in ask_lines(ask, now)))
+        print_json(found.pending)
+    elif found.pending:
+        say(*(line.removeprefix("  ") for ask in found.pending for line in ask_lines(ask, found.now)))
     else:
         say("no pending asks")
+    for damage in found.damaged:
+        talk(damage)
 
 
 @click.command()

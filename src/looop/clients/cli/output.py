@@ -40,6 +40,15 @@ def talk(message: str) -> None:
     sys.stderr.write((flat if flat.startswith("looop:") else f"looop: {flat}") + "\n")
 
 
+def relay(heading: str, text: str) -> None:
+    """What another program said, on stderr: behind our heading, or line by line below it. Nothing for nothing."""
+    lines = visible(text.replace("\r\n", "\n").strip("\n")).rstrip().split("\n")
+    if lines == [""]:
+        return
+    talk(f"{heading}: {lines[0]}" if len(lines) == 1 else f"{heading}:")
+    sys.stderr.write("".join(f"  {line}\n" for line in lines if len(lines) > 1))
+
+
 def give(text: str) -> None:
     """Somebody's text on stdout, ending in a newline. See Note [Raw or clean]."""
     body = text if text.endswith("\n") else f"{text}\n"
@@ -72,13 +81,13 @@ def steer(move: AnyMove, journal: str) -> None:
 
 
 def show_state(view: StateView, changed: list[str] | None = None, *, as_json: bool) -> None:
-    """The state on stdout, and what could not be read on stderr."""
-    if as_json:
-        import msgspec
-
-        print_json(msgspec.to_builtins(view) | ({} if changed is None else {"changed": changed}))
-    else:
+    """The state on stdout; beside JSON, what could not be read is on stderr, too."""
+    if not as_json:
         say(*state_lines(view, changed))
+        return
+    import msgspec
+
+    print_json(msgspec.to_builtins(view) | ({} if changed is None else {"changed": changed}))
     for damage in view.damaged:
         talk(damage)
 

@@ -36,6 +36,17 @@ class Rooms(Verbs):
     """All verbs by name, each module imported when one of its verbs is used."""
 
     aliases = {}  # noqa: RUF012 - a table
+    meant = {  # noqa: RUF012 - a table
+        "status": "state",
+        **dict.fromkeys(("start", "up", "daemon", "serve", "loop"), "pulse"),
+        **dict.fromkeys(("tick", "once", "step"), "beat"),
+        **dict.fromkeys(("log", "logs", "history"), "journal"),
+        **dict.fromkeys(("questions", "inbox"), "asks"),
+        **dict.fromkeys(("reply", "respond"), "answer"),
+        **dict.fromkeys(("exec", "sh", "shell"), "run"),
+        "watch": "wait",
+        "man": "help",
+    }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)

@@ -1,11 +1,11 @@
-"""Verbs around sensors: write, add from a template, list, run."""
+"""Verbs around sensors: write, add from a template, list, run, rm."""
 
 import os
 
 import click
 
-from looop.clients.cli.output import give, patience, print_json, say, steer, talk
-from looop.clients.cli.show import compact, sensor_line
+from looop.clients.cli.output import give, patience, print_json, relay, say, steer, talk
+from looop.clients.cli.show import run_line, sensor_line
 from looop.clients.cli.words import Verbs, body_of, complete, journal_option, json_option
 from looop.contract.local import open_local
 from looop.contract.templates import TEMPLATES, Template
@@ -18,7 +18,7 @@ _names = complete(lambda local: [view.name for view in local.sensors()])
 
 @click.group(cls=Verbs)
 def sensor() -> None:
-    """What is sensed: write, add, list, run."""
+    """What is sensed: write, add, list, run, rm."""
 
 
 @sensor.command("write")
@@ -55,12 +55,18 @@ def sensor_run(ctx: click.Context, name: str, as_json: bool) -> None:
         print_json(tried)
     else:
         give(tried.output)
-        if tried.stderr.strip():
-            talk(f"{name} said: {tried.stderr}")
-        verdict = f"wakes the loop when this changes: {compact(tried.signal)}" if tried.is_json else ""
-        talk(f"{name} {'is ok' if tried.ok else 'FAILS'} in {tried.seconds}s: {tried.error or verdict}")
+        relay(f"{one_line(name)} said", tried.stderr)
+        talk(run_line(tried))
     if not tried.ok:
         ctx.exit(1)
+
+
+@sensor.command("rm")
+@click.argument("name", shell_complete=_names)
+@journal_option
+def sensor_rm(name: str, journal: str) -> None:
+    """Remove a sensor: its file goes for good. NAME is the sensor's, or its file's where two share a name."""
+    say(one_line(open_local().remove_sensor(name, journal)))
 
 
 @sensor.group("add", cls=Verbs)

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from looop.contract.verbs import GoalView, ScheduleView, SensorView, StateView
+from looop.contract.verbs import Failing, GoalView, ScheduleView, SensorRun, SensorView, StateView
 from looop.model.prompt import GoalStatus
 from looop.model.records import Ask
 from looop.model.report import BeatReport
@@ -65,7 +65,7 @@ def compact(value: Any) -> str:
 
 
 def state_lines(view: StateView, changed: list[str] | None = None) -> list[str]:
-    """`looop state` for people. Source: spec/cli.md §2."""
+    """`looop state` for people, clipped to the terminal but for what is wrong. Source: spec/cli.md §2."""
     wide = width()
     live = [worker for worker in view.workers if worker.get("alive")]
     lines = [f"changed: {', '.join(changed)}"] if changed is not None else []
@@ -75,6 +75,8 @@ def state_lines(view: StateView, changed: list[str] | None = None) -> list[str]:
     )
     if not view.pulse_alive:
         lines.append("nothing is sensed while the pulse is down: start it with `looop pulse`, or run one `looop beat`")
+    failing = [failing_line(view.failing)] if view.failing else []
+    wrong, above = [f"! {one_line(sentence)}" for sentence in [*failing, *view.damaged]], len(lines)
     for ask in view.asks:
         lines += ask_lines(ask, view.now)
     lines += ["goals:"] if view.goal_status else []
@@ -85,7 +87,15 @@ def state_lines(view: StateView, changed: list[str] | None = None) -> list[str]:
         lines.append(f"  {one_line(stem)}  {one_line(compact(signal))}")
     lines += ["journal (latest):"] if view.journal_tail else []
     lines += [f"  {one_line(line)}" for line in view.journal_tail[-3:]]
-    return [clip(line, wide) for line in lines]
+    lines = [clip(line, wide) for line in lines]
+    return lines[:above] + wrong + lines[above:]
+
+
+def failing_line(failing: Failing) -> str:
+    """How the loop fails, and when it tries again."""
+    often = "once" if failing.fails == 1 else f"{failing.fails} times in a row"
+    when = f"in {failing.retry_in_s}s" if failing.retry_in_s else "at the next beat"
+    return f"failed {often}, retry {when}: {failing.error}"
 
 
 def ask_lines(ask: Ask, now: int) -> list[str]:
@@ -113,14 +123,44 @@ def change_lines(changes: list[Change] | None) -> list[str]:
     for change in changes:
         name = change.name.removeprefix("snap:")
         if change.kind == "added":
-            lines.append(f"  + {one_line(name)}  {one_line(change.new or '')}")
+            value = f"  {one_line(change.new or '')}" if change.name.startswith("snap:") else ""
+            lines.append(f"  + {one_line(name)}{value}")
         elif change.kind == "removed":
             lines.append(f"  - {one_line(name)}")
         elif change.new is None:
             lines.append(f"  ~ {one_line(name)}  edited")
         else:
-            lines.append(f"  ~ {one_line(name)}  {one_line(change.old or '')} -> {one_line(change.new)}")
+            lines.append(f"  ~ {one_line(name)}  {one_line(_difference(change.old or '', change.new))}")
     return [clip(line, width()) for line in lines] or ["  nothing"]
+
+
+def _difference(old: str, new: str) -> str:
+    """What differs between two readings: key by key where both are objects."""
+    before, after = _object(old), _object(new)
+    if before is None or after is None:
+        return f"{old} -> {new}"
+    return ", ".join(_key_changes("", before, after))
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _key_changes(path: str, before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    found = [f"-{path}{key}" for key in sorted(before.keys() - after.keys())]
+    for key, value in sorted(after.items()):
+        was = before.get(key)
+        if key not in before:
+            found.append(f"+{path}{key}: {compact(value)}")
+        elif isinstance(was, dict) and isinstance(value, dict):
+            found += _key_changes(f"{path}{key}.", was, value)
+        elif compact(was) != compact(value):
+            found.append(f"{path}{key}: {compact(was)} -> {compact(value)}")
+    return found
 
 
 def report_lines(report: BeatReport, *, dry_run: bool) -> list[str]:
@@ -130,7 +170,7 @@ def report_lines(report: BeatReport, *, dry_run: bool) -> list[str]:
     if report.ending in ("blocked", "stopped"):
         return [f"{report.ending}: {one_line(report.reason)}".rstrip(": ")]
     lines = ["changed:", *change_lines(report.changes)]
-    lines += [_status_line(goal) for goal in report.goals]
+    lines += ["goals:", *map(_status_line, report.goals)] if report.goals else []
     if report.prompt_bytes:
         lines.append(f"prompt: {report.prompt_bytes} bytes (about {report.prompt_bytes // 4} tokens)")
     if dry_run and not report.action:
@@ -141,15 +181,20 @@ def report_lines(report: BeatReport, *, dry_run: bool) -> list[str]:
         lines.append(f"failed: {one_line(report.reason)}")
     else:
         lines.append(f"did: {one_line(report.journal)}")
-    because = f"{report.source}" + (f", {report.why}" if report.why else "")
+    source = "no runner is configured" if report.source == _NOBODY else report.source
+    because = source + (f", {report.why}" if report.why else "")
     replay = [f"replay: runs/{one_line(report.run_id)}"] if report.run_id else []
     return [*lines, f"because: {one_line(because)}", *replay]
 
 
+_NOBODY = "none"
 _IDLE = {
     "world_unchanged": "nothing changed, so nothing was asked and nothing was spent",
     "tick_backoff": "waiting after a failure (`looop state` says more; an edit of a goal tries at once)",
     "tick_capped": "the hourly cap of decides is reached (LOOOP_MAX_DECIDES_PER_HOUR)",
+    "budget_exceeded": "the budget of the day is used up (max_daily_usd, max_daily_tokens)",
+    "budget_unmetered": "the runner names no cost, and a budget is set (see the lines above)",
+    "parked": "the runner is at its usage limit (see the lines above)",
     "guard_degraded": "a state file cannot be read, and a guard stays closed (see the lines above)",
 }
 
@@ -165,6 +210,16 @@ def sensor_line(view: SensorView) -> str:
     said = f"FAILS: {one_line(view.error)}" if view.error else one_line(compact(view.signal))
     every = f"every {view.interval_s}s" if view.interval_s else "every beat"
     return f"{one_line(view.name)}\t{every}\t{age(view.age_s)}\t{clip(said, 100)}"
+
+
+def run_line(run: SensorRun) -> str:
+    """The verdict on a sensor that was tried: what the loop would make of it."""
+    if not run.ok:
+        return f"{one_line(run.name)} FAILS in {run.seconds}s: {run.error}"
+    verdict = "the output is not JSON: it is compared as a whole text, and wakes the loop when any of it changes"
+    if run.is_json:
+        verdict = f"wakes the loop when this changes: {compact(run.signal)}"
+    return f"{one_line(run.name)} is ok in {run.seconds}s: {verdict}"
 
 
 def schedule_line(view: ScheduleView) -> str:

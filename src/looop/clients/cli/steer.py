@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from looop.clients.cli.output import give, patience, print_json, say, steer, talk
+from looop.clients.cli.output import give, patience, print_json, relay, say, steer, talk
 from looop.clients.cli.show import goal_line, schedule_line
 from looop.clients.cli.words import Duration, Verbs, body_of, complete, journal_option, json_option
 from looop.contract.local import open_local
@@ -34,7 +34,11 @@ def goal_write(goal_id: str, body: tuple[str, ...], journal: str) -> None:
     A body that starts with YAML front matter (--- … ---) may declare `done:` and `reflexes:`; both are checked.
     """
     require_id(goal_id, "goal id")
-    steer(WriteGoal(id=goal_id, body=body_of(body, "goal")), journal)
+    move = WriteGoal(id=goal_id, body=body_of(body, "goal"))
+    written = open_local().write_goal(move, journal)
+    say(one_line(written.summary))
+    for doubt in written.doubts:
+        talk(doubt)
 
 
 @goal.command("archive")
@@ -65,7 +69,8 @@ def goal_show(goal_id: str, as_json: bool) -> None:
     if as_json:
         print_json(view)
         return
-    say(goal_line(view), f"done when: {one_line(view.done or 'a person says so')}")
+    done = f"cannot be told: {view.error}" if view.error else view.done or "a person says so"
+    say(goal_line(view), f"done when: {one_line(done)}")
     for n, reflex in enumerate(view.reflexes):
         say(f"reflex #{n} {one_line(reflex)}" + (" (suspended)" if n in view.suspended else ""))
     say("", visible(view.text.rstrip("\n")))
@@ -164,5 +169,4 @@ def run(command: tuple[str, ...], reason: str | None, journal: str) -> None:
     with patience("running"):
         ran = open_local().run(RunShell(cmd=cmd, reason=reason), journal)
     say(one_line(ran.summary))
-    if ran.output.strip():
-        talk(f"it printed: {ran.output.strip()}")
+    relay("it printed", ran.output)

@@ -23,6 +23,16 @@ class Verbs(click.Group):
     """A group that knows short names of its verbs, and says what there is when a word fits none."""
 
     aliases: ClassVar[dict[str, str]] = {"w": "write", "ls": "list"}
+    meant: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(("new", "create", "make"), "add write"),
+        **dict.fromkeys(("add", "edit", "set", "put", "update"), "write"),
+        **dict.fromkeys(("test", "try", "check", "exec"), "run"),
+        **dict.fromkeys(("delete", "del", "remove", "drop", "close", "done"), "rm archive"),
+        "rm": "archive",
+        **dict.fromkeys(("cat", "view", "get", "print", "read"), "show list"),
+        **dict.fromkeys(("status", "all"), "list"),
+        **dict.fromkeys(("log", "versions"), "history"),
+    }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"no_args_is_help": False} | kwargs)
@@ -38,7 +48,8 @@ class Verbs(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         known = self.list_commands(ctx)
         if self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing and not args[0].startswith("-"):
-            ctx.fail(f"no verb {args[0]!r}{suggestion(args[0], known)}: there are {', '.join(known)}")
+            hint = suggestion(args[0], known, self.meant.get(args[0], "").split())
+            ctx.fail(f"no such command {args[0]!r}{hint or ': there are ' + ', '.join(known)}")
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -68,12 +79,13 @@ def body_of(words: tuple[str, ...], what: str) -> str:
     return text
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """`, did you mean 'state'?`, or nothing when no known word is near."""
+def suggestion(word: str, known: list[str], meant: Iterable[str] = ()) -> str:
+    """`: did you mean `state`?` for the first of `meant` that is known, else the known word that is nearest."""
     import difflib
 
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f", did you mean {close[0]!r}?" if close else ""
+    close = [other for other in meant if other in known]
+    close += difflib.get_close_matches(word, known, n=1) or [other for other in known if other.startswith(word)]
+    return f": did you mean `{close[0]}`?" if close and word else ""
 
 
 def complete(read: Callable[[Local], list[str]]) -> Callable[..., list[str]]:

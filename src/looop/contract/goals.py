@@ -1,0 +1,92 @@
+"""Goals as a client sees them: how each stands, and what its author should hear when one is written."""
+
+from looop.contract.observe import goal_statuses
+from looop.contract.verbs import GoalView
+from looop.model.errors import Invalid, LooopError, Refused
+from looop.model.moves import RunShell, WriteGoal
+from looop.model.prompt import GoalStatus
+from looop.model.world import goals_of
+from looop.rules.cel import sensors_named
+from looop.rules.goals import GoalSpec, declares, parse_goal, unfenced_key
+from looop.sense.gather import read_world
+from looop.state.house import House
+
+
+def views(house: House) -> list[GoalView]:
+    """Every live goal. Raises Unreadable when goals, sensors or snapshots cannot be listed."""
+    world, now, acted = read_world(house, house.sensors.all()), house.setting.clock.now(), house.guards.activity()
+    texts = goals_of(world.policy)
+    ages = {goal: max(now - ts, 0) for goal, ts in acted.items()}
+    return [_view(status, texts[status.goal], ages.get(status.goal)) for status in goal_statuses(house, world, now)]
+
+
+def refuse_what_never_runs(house: House, move: WriteGoal) -> None:
+    """Raise Refused for a goal with a reflex whose command the tripwire refuses; Invalid for one that is no goal."""
+    if house.setting.knobs.shell_allow_dangerous == 1:
+        return
+    for n, reflex in enumerate(_spec(move).reflexes):
+        if isinstance(reflex.move, RunShell):
+            from looop.rules.shell import tripped
+
+            if reason := tripped(reflex.move.cmd):
+                allow = "a person may allow it with LOOOP_SHELL_ALLOW_DANGEROUS=1"
+                raise Refused(f"goal {move.id} not written: reflex #{n} would never run: {reason} ({allow})")
+
+
+def doubts(house: House, move: WriteGoal) -> list[str]:
+    """What the author of a goal may not have meant, in a sentence each: sensors that are not there, missing fences."""
+    if key := unfenced_key(move.body):
+        fences = "front matter stands between two lines `---`, the first of them line 1"
+        return [f"goal {move.id}: `{key}:` counts as prose and declares nothing: {fences}"]
+    spec = _spec(move)
+    wheres = [("`done`", spec.done)] if spec.done else []
+    wheres += [(f"reflex #{n}", reflex.when) for n, reflex in enumerate(spec.reflexes)]
+    try:
+        there = {sensor.stem for sensor in house.sensors.all()}
+    except LooopError:
+        return []
+    named: dict[str, list[str]] = {}
+    for where, expression in wheres:
+        for name in sorted(sensors_named(expression) - there):
+            named.setdefault(name, []).append(where)
+    return [_missing(move.id, name, places, there) for name, places in named.items()]
+
+
+def _missing(goal: str, name: str, places: list[str], there: set[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, sorted(there), n=1)
+    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(there)) or 'none'}"
+    return f"goal {goal}: {' and '.join(places)} will read unknown until there is a sensor {name!r}: {hint}"
+
+
+def _spec(move: WriteGoal) -> GoalSpec:
+    try:
+        return parse_goal(move.body)
+    except Invalid as error:
+        raise Invalid(f"goal {move.id} not written: {error}") from None
+
+
+def _view(status: GoalStatus, text: str | None, age_s: int | None) -> GoalView:
+    spec, error = _declared(text)
+    return GoalView(
+        id=status.goal,
+        text=text or "",
+        status=status.status,
+        why=status.why,
+        done=spec.done,
+        reflexes=[f"when {reflex.when}: {reflex.move.summary}" for reflex in spec.reflexes],
+        suspended=status.suspended,
+        age_s=age_s,
+        error=error,
+    )
+
+
+def _declared(text: str | None) -> tuple[GoalSpec, str]:
+    """What a goal declares, or what is wrong with it; nothing for prose."""
+    if text is None:
+        return GoalSpec(), "the file cannot be read"
+    try:
+        return parse_goal(text) if declares(text) else GoalSpec(), ""
+    except LooopError as error:
+        return GoalSpec(), str(error)
