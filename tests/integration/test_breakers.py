@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from looop.model.usage import CostSpec, Price
 from tests.fakes.house import Home
@@ -280,6 +281,25 @@ def test_a_usage_limit_parks_the_runner(home: Home) -> None:
     home.furnish()
     home.runner(f"echo '{NOOP}'")
     assert home.later(3601, forced=True).ending == "decided"
+
+
+@pytest.mark.parametrize("by", ["runner", "reflex"])
+def test_a_goal_has_a_budget_for_life(home: Home, by: str) -> None:
+    """Decides that named it and its workers count, of any day; over it no worker is started, and the figures are said.
+
+    Source: design §6.
+    """
+    move = {"action": "start_worker", "id": "g", "prompt": "x"}
+    if by == "reflex":
+        home.write("goals/g.md", f"---\nreflexes:\n  - when: 'true'\n    move: {json.dumps(move)}\n---\n")
+    pi(home, step(0.1, text=json.dumps(move)), SETTLED, max_goal_usd=3.0)
+    spent(home, 2.0, ts="2020-01-01T00:00:00Z", goal="g")
+    spent(home, 1.5, ts="2021-01-01T00:00:00Z", goal="g", kind="worker")
+    spent(home, 50.0, ts="2021-01-01T00:00:00Z", goal="other")
+    report = home.run_beat()
+    assert report.ending == "failed" and "goal g has cost 3." in report.reason and "of 3.00 USD" in report.reason
+    home.config = structs.replace(home.config, max_goal_usd=4.0)
+    assert "no workers yet" in home.later(400, forced=True).reason
 
 
 def test_a_quiet_day_costs_nothing(home: Home) -> None:
