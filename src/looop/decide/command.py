@@ -179,6 +179,7 @@ class _Copies:
 
     def __init__(self, house: House, bundle: Bundle, config: Config, meter: Meter) -> None:
         self._clock, self._config, self._meter = house.setting.clock, config, meter
+        self._env = house.setting.env
         self._tee = Tee([bundle.file("output.log"), os.path.join(house.setting.root, "tick.log")])
         self._raw = Tee([bundle.file("stream.jsonl")])
         self._lines, self._error_lines = _Lines(self._hear), _Lines(self._hear_error)
@@ -198,7 +199,8 @@ class _Copies:
 
     def begin(self) -> None:
         """A new attempt: its output is a stream of its own."""
-        self._reader = metered(reader_for(self._config.runner, self._config.tick_command or ""), self._config.cost)
+        reader = reader_for(self._config.runner, self._config.tick_command or "", self._env)
+        self._reader = metered(reader, self._config.cost)
         self._meter.follow(self._reader)
 
     def output(self, chunk: bytes) -> None:

@@ -2,8 +2,9 @@
 
 Note [What claude counts]
 Each block of a message comes as an event of its own that repeats the usage of the message, and its `output_tokens` is
-only a first estimate. So messages count once, by id, until the `result`: its figures take their place, and where it
-states a count twice the larger holds. `usage` in a result is of that result; `total_cost_usd` is cumulative over the
+only a first estimate; the true one comes with the end of the message, which `--include-partial-messages` shows. So
+messages count once, by id, until the `result`: its figures take their place, and where it states a count twice the
+larger holds. `usage` in a result is of that result; `total_cost_usd` is cumulative over the
 process and, from 2.1.328 on, over the session that it resumed, so `model_usage_since_last_result` is preferred where it
 is given. Costs come with a result only.
 """
@@ -45,7 +46,7 @@ class ClaudeReader(EventReader):
 
     def __init__(self) -> None:
         hears = {"system": self._system, "assistant": self._assistant, "result": self._result}
-        super().__init__({**hears, "rate_limit_event": self._rate_limit})
+        super().__init__({**hears, "rate_limit_event": self._rate_limit, "stream_event": self._partial})
         self._recent: dict[str, Tokens] = {}
         self._running: Tokens | None = None
         self._settled: Tokens | None = None
@@ -80,6 +81,13 @@ class ClaudeReader(EventReader):
         if text and event.get("parent_tool_use_id") is None:
             self.text = text[-KEEP:]
         return [*shown, "\n" + text] if text else shown
+
+    def _partial(self, event: Event) -> list[str]:
+        """The end of a message has its true usage; see Note [What claude counts]."""
+        message = name_at(event, "api_message_id")
+        if message and text_at(event, "event", "type") == "message_delta":
+            self._count(message, tokens_at(at(event, "event", "usage"), *_USAGE))
+        return []
 
     def _count(self, message: str, tokens: Tokens | None) -> None:
         """Count a message once, at its largest; see Note [What claude counts]."""

@@ -1,11 +1,13 @@
 """Reader of `codex exec --json`. Source: spec/beat.md §9.2; version 0.169.0.
 
 Its usage comes once, with the end of a turn, and is cumulative over the thread: the last figure stands. After
-`codex exec resume` it includes what the thread had used before. There is no cost and no model in it.
+`codex exec resume` it includes what the thread had used before. There is no cost and no model in it. Until the end, and
+for a turn that has none, the session file says what was used.
 """
 
 from looop.decide.stream_base import Event, EventReader, at, at_least, name_at, text_at, tokens_at, tool_line
-from looop.model.usage import Tokens
+from looop.decide.stream_rollout import Rollout
+from looop.model.usage import Tokens, Usage
 
 _USAGE = (("input_tokens",), ("output_tokens",), ("cached_input_tokens",), ("cache_write_input_tokens",))
 
@@ -13,7 +15,8 @@ _USAGE = (("input_tokens",), ("output_tokens",), ("cached_input_tokens",), ("cac
 class CodexReader(EventReader):
     """Reads the events of codex."""
 
-    def __init__(self) -> None:
+    def __init__(self, rollout: Rollout | None = None) -> None:
+        self._rollout = rollout or Rollout("")
         super().__init__(
             {
                 "thread.started": self._thread,
@@ -25,6 +28,15 @@ class CodexReader(EventReader):
                 "error": self._error,
             }
         )
+
+    @property
+    def usage(self) -> Usage:
+        """What the run has used so far, by the stream or the session file."""
+        if not self.session:
+            return super().usage
+        self._rollout.look(self.session)
+        used = self._rollout.tokens
+        return Usage(at_least(self.tokens, _fresh(used) if used else None), None, self.model or self._rollout.model)
 
     def _thread(self, event: Event) -> list[str]:
         self.session = name_at(event, "thread_id") or self.session

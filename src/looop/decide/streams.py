@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 from collections import deque
+from collections.abc import Mapping
 
 from msgspec import Struct
 
@@ -18,6 +19,7 @@ from looop.decide.stream_cost import metered
 from looop.decide.stream_limit import limit_reached, parked_until
 from looop.decide.stream_opencode import OpencodeReader
 from looop.decide.stream_pi import PiReader
+from looop.decide.stream_rollout import Rollout, codex_home
 from looop.model.usage import Tokens, Usage
 
 __all__ = ["Reader", "TextReader", "Tokens", "Usage", "Verdict", "metered", "parked_until", "reader_for"]
@@ -75,21 +77,26 @@ _PROGRAMS = {
 }
 
 
-def reader_for(name: str, command: str) -> Reader:
-    """A fresh reader for the output of this command line.
+def reader_for(name: str, command: str, env: Mapping[str, str] | None = None) -> Reader:
+    """A fresh reader for the output of this command line in this environment.
 
     A CLI is taken by its program word when its JSON flag follows; a command that names none, by the runner's `name`
     when it carries the flag. Everything else is plain text. Source: spec/beat.md §9.2.
     """
     words = _words(command)
+    kind = _kind(name, words)
+    return CodexReader(Rollout(codex_home(words, env or {}))) if kind is CodexReader else kind()
+
+
+def _kind(name: str, words: list[str]) -> type[Reader]:
     for at, word in enumerate(words):
         program = _PROGRAMS.get(_program_of(word))
         if program and _asks_for_json(words[at + 1 :], program):
-            return program.reader()
+            return program.reader
     named = _PROGRAMS.get(name)
     if named and name not in map(_program_of, words) and _asks_for_json(words, named):
-        return named.reader()
-    return TextReader()
+        return named.reader
+    return TextReader
 
 
 def _asks_for_json(words: list[str], program: _Program) -> bool:
