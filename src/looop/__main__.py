@@ -32,11 +32,13 @@ class Loop:
     def elsewhere(self, data_dir: str) -> "Loop":
         return Loop(data_dir)
 
-    def pulse(self) -> None:
-        self._open(sys.stdout, only_problems=False).run()
+    def pulse(self, *, park: bool = True) -> None:
+        self._open(sys.stdout, only_problems=False, park=park).run()
 
-    def beat(self, *, forced: bool = False, dry_run: bool = False, quiet: bool = False) -> "BeatReport":
-        pulse = self._open(None if quiet else sys.stderr, only_problems=True)
+    def beat(
+        self, *, forced: bool = False, dry_run: bool = False, quiet: bool = False, park: bool = True
+    ) -> "BeatReport":
+        pulse = self._open(None if quiet else sys.stderr, only_problems=True, park=park)
         return pulse.rehearse(forced=forced) if dry_run else pulse.once(forced=forced)
 
     def demo(self, *, keep: bool) -> None:
@@ -44,13 +46,13 @@ class Loop:
 
         tell(self, keep=keep)
 
-    def _open(self, out: "TextIO | None", *, only_problems: bool) -> "Pulse":
+    def _open(self, out: "TextIO | None", *, only_problems: bool, park: bool) -> "Pulse":
         from looop.config.terminal import log_format, may_colour
         from looop.pulse.main import open_pulse
         from looop.state.open import Voice, open_house
 
         voice = Voice(out, log_format(), out is not None and may_colour(out), only_problems)
-        return open_pulse(lambda stop: open_house(voice, stop, self._data_dir))
+        return open_pulse(lambda stop: open_house(voice, stop, self._data_dir), park=park)
 
 
 if __name__ == "__main__":

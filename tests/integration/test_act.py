@@ -249,3 +249,20 @@ def test_a_stamp_that_cannot_be_kept_is_a_warning(home: Home) -> None:
     assert decide(home, action="write_goal", id="g", body="x").ending == "decided"
     assert "goal activity: cannot write" in home.said
     assert json.loads((home.bundles()[-1] / "outcome.json").read_text())["ending"] == "decided"
+
+
+def test_a_runner_writes_no_reflex_that_could_never_run(home: Home) -> None:
+    """A goal with a reflex that the tripwire refuses is refused whoever writes it, and the next prompt says why;
+    a person may allow it.
+
+    Source: design §4, spec/beat.md §11.
+    """
+    body = '---\nreflexes:\n  - when: now > 0\n    move: {action: run_shell, cmd: "rm -rf /"}\n---\n'
+    report = decide(home, action="write_goal", id="g", body=body)
+    assert report.ending == "failed"
+    assert report.reason.startswith("goal g not written: reflex #0 would never run: ")
+    assert not (home.root / "goals/g.md").exists()
+    home.decides({"action": "write_goal", "id": "g", "body": body})
+    home.furnish(backoff_cap=0, shell_allow_dangerous=1)
+    assert home.run_beat(forced=True).ending == "decided"
+    assert report.reason in home.prompt

@@ -25,6 +25,7 @@ from looop.model.moves import (
 )
 from looop.model.records import Schedule
 from looop.rules.goals import parse_goal
+from looop.rules.shell import tripped
 from looop.runtime.clock import second_stamp
 from looop.state.house import House
 
@@ -55,10 +56,16 @@ def _run_shell(house: House, move: RunShell, now: int) -> Callable[[], object]:
 
 
 def _write_goal(house: House, move: WriteGoal, now: int) -> None:
+    """Whoever writes it, a goal must be one, and its reflexes must be able to run."""
     try:
-        parse_goal(move.body)
+        spec = parse_goal(move.body)
     except Invalid as error:
         raise Invalid(f"goal {move.id} not written: {error}") from None
+    if house.setting.knobs.shell_allow_dangerous != 1:
+        for n, reflex in enumerate(spec.reflexes):
+            if isinstance(reflex.move, RunShell) and (reason := tripped(reflex.move.cmd)):
+                allow = "a person may allow it with LOOOP_SHELL_ALLOW_DANGEROUS=1"
+                raise Refused(f"goal {move.id} not written: reflex #{n} would never run: {reason} ({allow})")
     house.goals.write(move.id, move.body)
 
 

@@ -2,8 +2,8 @@
 
 from looop.contract.observe import goal_statuses
 from looop.contract.verbs import GoalView
-from looop.model.errors import Invalid, LooopError, Refused
-from looop.model.moves import RunShell, WriteGoal
+from looop.model.errors import Invalid, LooopError
+from looop.model.moves import WriteGoal
 from looop.model.prompt import GoalStatus
 from looop.model.world import goals_of
 from looop.rules.cel import sensors_named
@@ -18,19 +18,6 @@ def views(house: House) -> list[GoalView]:
     texts = goals_of(world.policy)
     ages = {goal: max(now - ts, 0) for goal, ts in acted.items()}
     return [_view(status, texts[status.goal], ages.get(status.goal)) for status in goal_statuses(house, world, now)]
-
-
-def refuse_what_never_runs(house: House, move: WriteGoal) -> None:
-    """Raise Refused for a goal with a reflex whose command the tripwire refuses; Invalid for one that is no goal."""
-    if house.setting.knobs.shell_allow_dangerous == 1:
-        return
-    for n, reflex in enumerate(_spec(move).reflexes):
-        if isinstance(reflex.move, RunShell):
-            from looop.rules.shell import tripped
-
-            if reason := tripped(reflex.move.cmd):
-                allow = "a person may allow it with LOOOP_SHELL_ALLOW_DANGEROUS=1"
-                raise Refused(f"goal {move.id} not written: reflex #{n} would never run: {reason} ({allow})")
 
 
 def doubts(house: House, move: WriteGoal) -> list[str]:

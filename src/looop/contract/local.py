@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from looop.contract.verbs import (
     Filter,
@@ -20,6 +21,12 @@ from looop.model.ids import require_id
 from looop.model.moves import AnyMove, RunShell, WriteGoal, WriteSensor
 from looop.model.records import Fault
 from looop.state.open import open_house, settle_or_say
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from looop.contract.money import CostReport, Subject
+    from looop.model.records import CostRow
 
 
 class Local:
@@ -131,10 +138,6 @@ class Local:
     def steer(self, move: AnyMove, journal: str = "") -> str:
         from looop.act.perform import perform
 
-        if isinstance(move, WriteGoal):
-            from looop.contract.goals import refuse_what_never_runs
-
-            refuse_what_never_runs(self._house, move)
         perform(self._house, move, self._house.setting.clock.now(), journal=journal)
         return move.summary
 
@@ -155,6 +158,21 @@ class Local:
         if any(sensor.stem == name for sensor in self._house.sensors.all()):
             raise Refused(f"there is a sensor {name!r} already: give another name, or `looop sensor write {name}`")
         return self.steer(WriteSensor(name=name, script=script), journal)
+
+    def costs(self, since: "int | date | None" = None, by: "Subject | None" = None) -> "CostReport":
+        from looop.contract.money import report
+
+        return report(self._house, since, by)
+
+    def add_cost(self, row: "CostRow") -> str:
+        from looop.contract.money import add
+
+        return add(self._house, row)
+
+    def repair_costs(self) -> str:
+        from looop.contract.money import repair
+
+        return repair(self._house)
 
 
 def open_local() -> Local:

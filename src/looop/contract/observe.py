@@ -6,17 +6,19 @@ Both go on whatever cannot be read: it costs what stood in it, and `damaged` say
 import os
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from looop.contract.verbs import Failing, Filter, StateView, Woke
+from looop.config.knobs import Knobs
+from looop.contract.verbs import Failing, Filter, Money, StateView, Woke
 from looop.model.errors import LooopError
 from looop.model.prompt import GoalStatus
-from looop.model.records import Ask, Backoff, Failure, Fault, ReflexLedger
+from looop.model.records import Ask, Backoff, Failure, Fault, Parked, ReflexLedger, Unmetered
 from looop.model.text import one_line
+from looop.model.usage import Bill
 from looop.model.world import World, goals_of
-from looop.rules.budget import spent_since
+from looop.rules.budget import MOST_UNMETERED, bill_since, budget_of, exceeded
 from looop.rules.gates import Memory, backoff_delay
 from looop.rules.goals import declares
 from looop.rules.world import canonical, digest
@@ -29,6 +31,9 @@ from looop.state.ledger import Rows
 from looop.state.mailbox import Mail
 from looop.state.open import NoStop
 from looop.state.sensors import Sensor
+
+if TYPE_CHECKING:
+    from looop.config.file import Config
 
 WATCHED = ("", "goals", "snapshots", "asks", "answers")
 _ROOT_FILES = ("PLAYBOOK.md", "journal.md")
@@ -56,12 +61,14 @@ class _Damage(list[str]):
 
 def state_of(house: House) -> StateView:
     """Everything at a glance. Raises nothing for what cannot be read."""
-    damage, now, memory = _Damage(_config_damage(house)), house.setting.clock.now(), house.guards.recall()
+    damage, now, memory = _Damage(), house.setting.clock.now(), house.guards.recall()
+    config = damage.spare(lambda: _config(house), None)
     sensors = damage.spare(house.sensors.all, list[Sensor]())
     world = damage.spare(lambda: read_world(house, sensors), _NO_WORLD)
     mail = damage.spare(house.mailbox.pending, Mail([], []))
     journal = damage.spare(lambda: house.journal.tail(_JOURNAL_LINES), list[str]())
     costs = damage.spare(house.ledger.read, Rows([], 0))
+    bill = bill_since(costs.rows, midnight(house.setting.clock, now))
     damage += [*mail.damaged, *_damaged_ledger(costs), *_damaged_world(world), *_damaged_memory(house, memory)]
     return StateView(
         world_hash=world.hash,
@@ -73,7 +80,10 @@ def state_of(house: House) -> StateView:
         goals=sorted(goals_of(world.policy)),
         goal_status=goal_statuses(house, world, now),
         journal_tail=journal,
-        spent_today_usd=round(spent_since(costs.rows, midnight(house.setting.clock, now)), 6),
+        spent_today_usd=round(bill.usd, 6),
+        money=_money(house, config, bill, now),
+        runner=config.runner if config else "none",
+        parked=_parked(house, config, now),
         now=now,
         data_dir=house.setting.root,
         failing=_failing(house, world, memory, now),
@@ -177,20 +187,50 @@ def _failing(house: House, world: World, memory: Memory, now: int) -> Failing | 
     return Failing(backoff.fails, error, max(left, 0) if backoff.hash == world.policy_hash else 0)
 
 
-def _config_damage(house: House) -> list[str]:
-    """What is wrong with the config file; nothing is loaded where there is none."""
+def _config(house: House) -> "Config | None":
+    """The config, None where there is no file: then nothing is loaded for it. Raises Unreadable, Corrupt."""
     path = house.setting.env.get("LOOOP_CONFIG", "")
     if not os.path.exists(path):
-        return []
+        return None
     from looop.config.file import load_config
 
-    damage = _Damage()
-    damage.spare(lambda: load_config(path), None)
-    return damage
+    return load_config(path)
+
+
+def _money(house: House, config: "Config | None", bill: Bill, now: int) -> Money:
+    budget = budget_of(house.setting.knobs, config or Knobs())
+    return Money(
+        tokens_today=bill.tokens,
+        max_daily_usd=budget.daily_usd,
+        max_daily_tokens=budget.daily_tokens,
+        max_goal_usd=budget.goal_usd,
+        reached=exceeded(budget, bill),
+        unmetered=_unmetered(house, config, now),
+    )
+
+
+def _unmetered(house: House, config: "Config | None", now: int) -> str:
+    """Why the runner is not asked for want of a figure; the breakers are loaded only where that may be."""
+    record = house.guards.unmetered()
+    if config is None or not isinstance(record, Unmetered) or record.count < MOST_UNMETERED:
+        return ""
+    from looop.decide.breakers import Breakers
+
+    note = Breakers(house, config).closed(now)
+    return str(note.fields["error"]) if note and note.name == "budget_unmetered" else ""
+
+
+def _parked(house: House, config: "Config | None", now: int) -> Parked | None:
+    record = house.guards.parked()
+    if not isinstance(record, Parked) or config is None or not house.setting.knobs.park:
+        return None
+    return record if record.until > now and record.runner == config.runner else None
 
 
 def _damaged_ledger(costs: Rows) -> list[str]:
-    return [f"cost.jsonl: {costs.damaged} rows cannot be read, and are not in what was spent"] if costs.damaged else []
+    if not costs.damaged:
+        return []
+    return [f"cost.jsonl: {costs.damaged} rows cannot be read, and are not in what was spent: `looop cost repair`"]
 
 
 def _damaged_world(world: World) -> list[str]:
@@ -206,8 +246,16 @@ def _damaged_world(world: World) -> list[str]:
 
 def _damaged_memory(house: House, memory: Memory) -> list[str]:
     """What of the loop's own records cannot be used; what needs one of them stands still, or starts afresh."""
-    guarding = (memory.last_hash, memory.backoff, memory.attempts, house.guards.reflexes())
-    faults = [record for record in guarding if isinstance(record, Fault)] + house.guards.damage(memory)
+    guards = house.guards
+    guarding = (
+        memory.last_hash,
+        memory.backoff,
+        memory.attempts,
+        guards.reflexes(),
+        guards.parked(),
+        guards.unmetered(),
+    )
+    faults = [record for record in guarding if isinstance(record, Fault)] + guards.damage(memory)
     return [fault.why for fault in faults]
 
 

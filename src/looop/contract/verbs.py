@@ -5,14 +5,20 @@ LooopError whose text can be shown as it is.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msgspec import Struct
 
 from looop.model.moves import AnyMove, RunShell, WriteGoal
 from looop.model.prompt import GoalStatus
-from looop.model.records import Ask
+from looop.model.records import Ask, Parked
 from looop.model.report import BeatReport
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from looop.contract.money import CostReport, Subject
+    from looop.model.records import CostRow
 
 Filter = Literal["any", "actionable", "only-asks"]
 
@@ -28,11 +34,26 @@ class Failing(Struct, frozen=True):
     retry_in_s: int
 
 
+class Money(Struct, frozen=True):
+    """What today has cost besides dollars, and the limits in force (None: none).
+
+    `reached` says which limit on the day is used up, `unmetered` that the runner names no figure and is not asked
+    for that; both are empty while all is well.
+    """
+
+    tokens_today: int
+    max_daily_usd: float | None
+    max_daily_tokens: int | None
+    max_goal_usd: float | None
+    reached: str
+    unmetered: str
+
+
 class StateView(Struct, frozen=True):
     """Everything at a glance. `last_beat_age_s` is None before the first beat; `goals` are ids, sorted.
 
-    `failing` is None while all is well. `damaged` says in a sentence each what is there and cannot be read, the
-    config included; nothing of it is in the other fields.
+    `failing` is None while all is well, `parked` while the runner is not at its usage limit. `damaged` says in a
+    sentence each what is there and cannot be read, the config included; nothing of it is in the other fields.
     """
 
     world_hash: str
@@ -45,6 +66,9 @@ class StateView(Struct, frozen=True):
     goal_status: list[GoalStatus]
     journal_tail: list[str]
     spent_today_usd: float
+    money: Money
+    runner: str
+    parked: Parked | None
     now: int
     data_dir: str
     failing: Failing | None
@@ -199,14 +223,28 @@ class Contract(Protocol):
     def add_sensor(self, kind: str, name: str, options: Mapping[str, str], journal: str = "") -> str:
         """Write a sensor from a template and return the summary. Raises Refused when the name is taken."""
 
+    def costs(self, since: "int | date | None" = None, by: "Subject | None" = None) -> "CostReport":
+        """What was spent: in the last `since` seconds, or since that local day. Raises Unreadable."""
+
+    def add_cost(self, row: "CostRow") -> str:
+        """Put what somebody says he has spent into the ledger, stamped with the time. Raises Invalid."""
+
+    def repair_costs(self) -> str:
+        """Set the ledger's damaged lines aside and say how many. Journaled."""
+
 
 class Engine(Protocol):
     """The loop itself, for the clients that start it."""
 
-    def pulse(self) -> None:
-        """Beat until asked to stop. Raises AlreadyRunning and what a bad setting raises."""
+    def pulse(self, *, park: bool = True) -> None:
+        """Beat until asked to stop. Raises AlreadyRunning and what a bad setting raises.
 
-    def beat(self, *, forced: bool = False, dry_run: bool = False, quiet: bool = False) -> BeatReport:
+        Without `park` a runner at its usage limit is asked all the same.
+        """
+
+    def beat(
+        self, *, forced: bool = False, dry_run: bool = False, quiet: bool = False, park: bool = True
+    ) -> BeatReport:
         """One beat; with `dry_run` one that changes nothing. Problems are logged on stderr unless `quiet`."""
 
     def elsewhere(self, data_dir: str) -> "Engine":

@@ -11,6 +11,14 @@ from looop.model.world import Change
 BeatEnding = Literal["idle", "decided", "failed", "blocked", "stopped"]
 
 
+class SectionSize(Struct, frozen=True):
+    """One section of a prompt: its bytes, and about how many tokens they are."""
+
+    title: str
+    bytes: int
+    tokens: int
+
+
 class BeatReport(Struct, frozen=True):
     """One beat.
 
@@ -18,6 +26,8 @@ class BeatReport(Struct, frozen=True):
     `summary` says what, `journal` is its line. `failed`: it was tried and `reason` says what went wrong. `blocked`:
     something has to be mended first. `source` names who decided, `why` what made it so; `changes` is None where
     there was no baseline to compare with. `next_interval_s` is the decision's wish for the next beat, or None.
+    A dry run also measures the prompt in `prompt_sections`, and says in `breaker` what would keep the runner from
+    being asked.
     """
 
     ending: BeatEnding
@@ -34,6 +44,8 @@ class BeatReport(Struct, frozen=True):
     next_interval_s: int | None = None
     goals: list[GoalStatus] = []
     prompt_bytes: int = 0
+    prompt_sections: list[SectionSize] = []
+    breaker: str = ""
     cost_usd: float | None = None
     tokens: Tokens | None = None
 

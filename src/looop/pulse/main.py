@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 
+from msgspec.structs import replace
+
 from looop.config.file import Config, load_config
 from looop.config.paths import Paths
 from looop.decide.decider import Decider
@@ -153,8 +155,11 @@ class Pulse:
         self._house.events.emit("watch_degraded", error=sentence)
 
 
-def open_pulse(open_house: Callable[[StopFlag], tuple[House, Paths]]) -> Pulse:
-    """A pulse over a house opened with a fresh stop flag."""
+def open_pulse(open_house: Callable[[StopFlag], tuple[House, Paths]], *, park: bool = True) -> Pulse:
+    """A pulse over a house opened with a fresh stop flag; without `park` as if LOOOP_PARK were 0."""
     stop = StopFlag()
     house, paths = open_house(stop)
+    if not park:
+        setting = replace(house.setting, knobs=replace(house.setting.knobs, park=0))
+        house = replace(house, setting=setting)
     return Pulse(house, paths, stop)

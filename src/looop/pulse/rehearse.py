@@ -1,20 +1,25 @@
 """A beat that changes nothing: it senses and judges over a store that keeps every write to itself, and spends nothing.
 
-Sensors do run, as in any beat. A runner is not asked: what it would be asked with is measured instead.
+Sensors do run, as in any beat. A runner is not asked: what it would be asked with is measured instead, and what would
+keep it from being asked is named.
 """
 
 from msgspec.structs import replace
 
 from looop.config.file import Config
+from looop.decide.breakers import Breakers
 from looop.decide.bundle import prompt_input_of
 from looop.decide.inputs import inputs_of
 from looop.decide.reflex import judge_reflexes
-from looop.model.report import BeatReport
+from looop.model.facts import FACTS
+from looop.model.report import BeatReport, SectionSize
 from looop.pulse.beat import look
 from looop.rules.prompt.build import build
 from looop.rules.world import changes
 from looop.state.house import House, furnish
 from looop.store.open import open_overlay
+
+BYTES_A_TOKEN = 4
 
 
 def rehearse(house: House, config: Config, *, forced: bool = False) -> BeatReport:
@@ -44,4 +49,12 @@ def rehearse(house: House, config: Config, *, forced: bool = False) -> BeatRepor
     if config.tick_command is None:
         return replace(report, source=config.runner, action="noop", summary=f"noop · {judgement.why_none}")
     prompt = build(prompt_input_of(*inputs_of(house, world, memory, judgement, config, now)))
-    return replace(report, source=config.runner, prompt_bytes=len(prompt.text.encode("utf-8", "replace")))
+    report = replace(
+        report,
+        source=config.runner,
+        prompt_bytes=len(prompt.text.encode("utf-8", "replace")),
+        prompt_sections=[SectionSize(title, size, size // BYTES_A_TOKEN) for title, size in prompt.sections],
+    )
+    if note := Breakers(house, config).closed(now):
+        return replace(report, ending="idle", reason=note.name, breaker=FACTS[note.name].text.format(**note.fields))
+    return report

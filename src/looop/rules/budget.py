@@ -6,6 +6,7 @@ budget in dollars stops it all the same: early, never late. Only a run without a
 """
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -15,6 +16,17 @@ from looop.model.usage import Bill, Price, Usage
 DEFAULT_DAILY_USD = 10.0
 MOST_UNMETERED = 3
 TimedRow = tuple[int, CostRow]
+
+
+class Wishes(Protocol):
+    """The limits somebody asked for: the environment, or a config. None where nothing was said."""
+
+    @property
+    def max_daily_usd(self) -> float | None: ...
+    @property
+    def max_daily_tokens(self) -> float | None: ...
+    @property
+    def max_goal_usd(self) -> float | None: ...
 
 
 class Budget(Struct, frozen=True):
@@ -34,6 +46,16 @@ def limit(*wanted: float | None) -> float | None:
     """The first limit that was given, None when it is zero or less: switched off. Source: spec/beat.md §6.5."""
     given = next((value for value in wanted if value is not None), None)
     return given if given is not None and given > 0 else None
+
+
+def budget_of(first: Wishes, then: Wishes) -> Budget:
+    """The limits in force: those of `first` over those of `then` over 10 USD a day. Source: spec/beat.md §6.5."""
+    tokens = limit(first.max_daily_tokens, then.max_daily_tokens)
+    return Budget(
+        daily_usd=limit(first.max_daily_usd, then.max_daily_usd, DEFAULT_DAILY_USD),
+        daily_tokens=None if tokens is None else int(tokens),
+        goal_usd=limit(first.max_goal_usd, then.max_goal_usd),
+    )
 
 
 def bill_since(rows: Iterable[TimedRow], since: int) -> Bill:
@@ -93,8 +115,3 @@ def count_unmetered(before: Unmetered | None, sig: str) -> Unmetered:
 def is_blind(record: Unmetered | None, sig: str) -> bool:
     """Whether too many runs in a row had no figure for one more to be allowed."""
     return record is not None and record.sig == sig and record.count >= MOST_UNMETERED
-
-
-def spent_since(rows: Iterable[TimedRow], since: int) -> float:
-    """US dollars of the rows at or after `since`."""
-    return bill_since(rows, since).usd

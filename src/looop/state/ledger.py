@@ -2,6 +2,11 @@
 
 A row that does not parse is counted and skipped when the ledger is read: whoever guards a budget decides what a
 damaged ledger means, so the count is part of the answer.
+
+Note [Repair]
+Damaged lines are on disk in `cost.jsonl.damaged` before they leave the ledger, and the ledger is replaced in one step,
+only if nobody has changed it meanwhile. So a kill leaves the old ledger or the new one; a second repair does not set
+the same lines aside twice, but where somebody added a row just between.
 """
 
 from datetime import UTC, datetime
@@ -14,6 +19,7 @@ from looop.state.codec import encode_record
 from looop.store.protocol import Store
 
 KEY = "cost.jsonl"
+DAMAGED = f"{KEY}.damaged"
 
 
 class Rows(Struct, frozen=True):
@@ -44,6 +50,30 @@ class CostLedger:
                 damaged += row is None
                 rows += [row] if row else []
         return Rows(rows=rows, damaged=damaged)
+
+    def repair(self) -> int:
+        """Set the damaged lines aside and return how many there were. See Note [Repair].
+
+        Raises Unreadable, Unwritable.
+        """
+        while (blob := self._store.read(KEY)) is not None:
+            lines = [line for line in blob.data.split(b"\n") if line.strip()]
+            damaged = [line for line in lines if _parse(line) is None]
+            if not damaged:
+                break
+            self._set_aside(_text(damaged))
+            if self._store.swap(KEY, blob.data, _text([line for line in lines if _parse(line)])):
+                return len(damaged)
+        return 0
+
+    def _set_aside(self, text: bytes) -> None:
+        kept = self._store.read(DAMAGED)
+        if kept is None or not (b"\n" + kept.data).endswith(b"\n" + text):
+            self._store.append(DAMAGED, text)
+
+
+def _text(lines: list[bytes]) -> bytes:
+    return b"".join(line + b"\n" for line in lines)
 
 
 def _parse(line: bytes) -> tuple[int, CostRow] | None:

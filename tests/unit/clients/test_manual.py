@@ -32,7 +32,11 @@ def verbs(group: click.Group = looop, path: tuple[str, ...] = ()) -> Iterator[tu
 
 
 VERBS = dict(verbs())
-LEAVES = {path: command for path, command in VERBS.items() if not isinstance(command, click.Group)}
+LEAVES = {
+    path: command
+    for path, command in VERBS.items()
+    if not isinstance(command, click.Group) or command.invoke_without_command
+}
 FLAGS = {
     opt
     for command in LEAVES.values()

@@ -1,14 +1,44 @@
 """Values become lines that are safe to show and fit where they are shown."""
 
+from typing import Any
+
 import msgspec
 import pytest
+from msgspec.structs import replace
 
-from looop.clients.cli.show import age, change_lines, clip, columns, report_lines, run_line, state_lines
-from looop.contract.verbs import Failing, SensorRun, StateView
+from looop.clients.cli.show import age, change_lines, clip, columns, report_lines, run_line, spelled_usd, state_lines
+from looop.contract.verbs import Failing, Money, SensorRun, StateView
 from looop.model.prompt import GoalStatus
-from looop.model.report import BeatReport
+from looop.model.records import Parked
+from looop.model.report import BeatReport, SectionSize
 from looop.model.text import one_line, visible
 from looop.model.world import Change
+
+MONEY = Money(tokens_today=0, max_daily_usd=10.0, max_daily_tokens=None, max_goal_usd=None, reached="", unmetered="")
+
+
+def seen(**changes: Any) -> StateView:
+    """A view of a quiet loop, with what differs."""
+    quiet = StateView(
+        world_hash="",
+        pulse_alive=True,
+        last_beat_age_s=1,
+        snapshots={},
+        asks=[],
+        workers=[],
+        goals=[],
+        goal_status=[],
+        journal_tail=[],
+        spent_today_usd=0.0,
+        money=MONEY,
+        runner="none",
+        parked=None,
+        now=1,
+        data_dir="/d",
+        failing=None,
+        damaged=[],
+    )
+    return replace(quiet, **changes)
 
 
 @pytest.mark.parametrize(
@@ -162,9 +192,56 @@ def test_a_report_has_its_headings() -> None:
 def test_what_is_wrong_is_never_clipped() -> None:
     """A failing loop and damaged files are told in full, right below the first lines."""
     long = "config.toml: " + "x" * 300
-    view = StateView("", True, 1, {}, [], [], [], [], [], 0.0, 1, "/d", Failing(2, "it broke", 60), [long])
-    lines = state_lines(view)
+    lines = state_lines(seen(failing=Failing(2, "it broke", 60), damaged=[long]))
     assert lines[1:3] == ["! failed 2 times in a row, retry in 60s: it broke", f"! {long}"]
+
+
+def test_money_is_shown_where_somebody_may_be_asked() -> None:
+    """Without a runner and without a row there is no word of money; with either there is one line.
+
+    Source: design §6.
+    """
+    assert not any("today" in line for line in state_lines(seen()))
+    assert state_lines(seen(runner="claude"))[1] == "runner: claude  ·  today: 0 of 10 USD  ·  0 tokens"
+    limits = Money(tokens_today=7, max_daily_usd=None, max_daily_tokens=9, max_goal_usd=None, reached="", unmetered="")
+    line = "runner: none  ·  today: 1.25 USD  ·  7 of 9 tokens"
+    assert state_lines(seen(spent_today_usd=1.25, money=limits))[1] == line
+
+
+def test_what_keeps_the_runner_from_being_asked() -> None:
+    """A used-up budget, an unmetered runner and a usage limit are told above all else, in full.
+
+    Source: design §6.
+    """
+    money = replace(MONEY, reached="5.0000 of 5.00 USD are spent today", unmetered="x" * 200)
+    parked = Parked(until=1_000_000 + 5400, why="limit \x1b reached", runner="pi")
+    lines = state_lines(seen(runner="pi", money=money, parked=parked, now=1_000_000))
+    assert lines[2] == "! 5.0000 of 5.00 USD are spent today: nobody is asked any more today"
+    assert lines[3] == f"! pi is not asked: {'x' * 200}"
+    assert lines[4].startswith("! pi is at its usage limit until 1970-01-1")
+    assert lines[4].endswith("(in 2h; --no-park asks it anyway): limit \\x1b reached")
+
+
+@pytest.mark.parametrize(("usd", "text"), [(0, "0"), (10.0, "10"), (1.5, "1.5"), (0.00004, "0"), (0.12345, "0.1235")])
+def test_an_amount_of_money(usd: float, text: str) -> None:
+    """At most four decimals, no zeros at the end.
+
+    Source: spec/cli.md §9 cost.
+    """
+    assert spelled_usd(usd) == text
+
+
+def test_the_parts_of_a_prompt() -> None:
+    """A dry run lists each section with its bytes and about how many tokens those are, also when a breaker is closed.
+
+    Source: design §4.
+    """
+    parts = [SectionSize("GOALS", 400, 100)]
+    report = BeatReport(ending="decided", source="pi", prompt_bytes=400, prompt_sections=parts)
+    listed = ["prompt: 400 bytes (about 100 tokens)", "  GOALS                 400 bytes  about    100 tokens"]
+    assert listed == report_lines(report, dry_run=True)[2:4]
+    closed = replace(report, ending="idle", reason="parked", breaker="at its limit")
+    assert report_lines(closed, dry_run=True) == ["idle: pi would not be asked: at its limit", *listed]
 
 
 @pytest.mark.parametrize(

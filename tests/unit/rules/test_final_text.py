@@ -1,4 +1,4 @@
-"""Finding a decision in what a runner printed, and adding up what it cost."""
+"""Finding a decision in what a runner printed."""
 
 import json
 
@@ -6,8 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from looop.model.records import CostRow
-from looop.rules.budget import spent_since
 from looop.rules.final_text import last_decision
 
 NOOP = '{"action":"noop"}'
@@ -54,22 +52,3 @@ def test_what_is_found_is_part_of_the_text(noise: str, reason: str) -> None:
     assert found is None or found in noise
     decision = json.dumps({"action": "noop", "reason": reason})
     assert last_decision("noise\n" + decision + "\n") == decision
-
-
-def row(cost_usd: float | None) -> CostRow:
-    """A row of the ledger."""
-    return CostRow(ts="", kind="tick", id="t", runner="r", cost_usd=cost_usd)
-
-
-@pytest.mark.parametrize(
-    ("rows", "expected"),
-    [
-        ([], 0.0),
-        ([(9, row(1.0))], 0.0),
-        ([(10, row(1.5)), (11, row(0.25))], 1.75),
-        ([(10, row(None)), (12, row(2.0))], 2.0),
-    ],
-)
-def test_what_was_spent_since(rows: list[tuple[int, CostRow]], expected: float) -> None:
-    """Rows at or after the moment add up, unmetered ones count nothing. Source: spec/beat.md §6.5."""
-    assert spent_since(rows, 10) == expected

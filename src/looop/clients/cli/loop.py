@@ -6,22 +6,28 @@ from looop.clients.cli.output import show_beat
 from looop.clients.cli.words import json_option
 from looop.contract.verbs import Engine
 
+_no_park = click.option(
+    "--no-park", is_flag=True, help="Ask a runner again that said it is at its usage limit (LOOOP_PARK=0)."
+)
+
 
 @click.command()
+@_no_park
 @click.pass_obj
-def pulse(engine: Engine) -> None:
+def pulse(engine: Engine, no_park: bool) -> None:
     """Beat in the foreground until stopped (Ctrl-C or SIGTERM): sense, skip or decide, act, wait."""
-    engine.pulse()
+    engine.pulse(park=not no_park)
 
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Sense and judge, say what would be done and why, change nothing.")
 @click.option("--force", is_flag=True, help="Decide even if nothing changed.")
+@_no_park
 @json_option
 @click.pass_context
-def beat(ctx: click.Context, dry_run: bool, force: bool, as_json: bool) -> None:
+def beat(ctx: click.Context, dry_run: bool, force: bool, no_park: bool, as_json: bool) -> None:
     """Run one beat in the foreground and say what it did. Exit code 1 when it failed."""
-    ctx.exit(show_beat(ctx.obj, forced=force, dry_run=dry_run, as_json=as_json))
+    ctx.exit(show_beat(ctx.obj, forced=force, dry_run=dry_run, park=not no_park, as_json=as_json))
 
 
 @click.command()

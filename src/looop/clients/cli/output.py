@@ -92,10 +92,10 @@ def show_state(view: StateView, changed: list[str] | None = None, *, as_json: bo
         talk(damage)
 
 
-def show_beat(engine: Engine, *, forced: bool, dry_run: bool, as_json: bool) -> int:
+def show_beat(engine: Engine, *, forced: bool, dry_run: bool, park: bool, as_json: bool) -> int:
     """Run one beat, print its report, and return the exit code: 1 when it failed or could not be, 130 when stopped."""
     with patience("sensing and deciding"):
-        report = engine.beat(forced=forced, dry_run=dry_run)
+        report = engine.beat(forced=forced, dry_run=dry_run, park=park)
     if as_json:
         print_json(report)
     else:

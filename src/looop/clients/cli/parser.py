@@ -22,6 +22,7 @@ VERBS = {
     "playbook": "steer",
     "schedule": "steer",
     "run": "steer",
+    "cost": "money",
     "pulse": "loop",
     "beat": "loop",
     "demo": "loop",
@@ -45,6 +46,7 @@ class Rooms(Verbs):
         **dict.fromkeys(("reply", "respond"), "answer"),
         **dict.fromkeys(("exec", "sh", "shell"), "run"),
         "watch": "wait",
+        **dict.fromkeys(("costs", "money", "bill", "spend", "spent", "usage", "budget"), "cost"),
         "man": "help",
     }
 

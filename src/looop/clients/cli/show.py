@@ -2,13 +2,14 @@
 
 import os
 import sys
+import time
 from typing import Any
 
 import msgspec
 
 from looop.contract.verbs import Failing, GoalView, ScheduleView, SensorRun, SensorView, StateView
 from looop.model.prompt import GoalStatus
-from looop.model.records import Ask
+from looop.model.records import Ask, Parked
 from looop.model.report import BeatReport
 from looop.model.text import one_line
 from looop.model.world import Change
@@ -75,8 +76,9 @@ def state_lines(view: StateView, changed: list[str] | None = None) -> list[str]:
     )
     if not view.pulse_alive:
         lines.append("nothing is sensed while the pulse is down: start it with `looop pulse`, or run one `looop beat`")
+    lines += money_lines(view)
     failing = [failing_line(view.failing)] if view.failing else []
-    wrong, above = [f"! {one_line(sentence)}" for sentence in [*failing, *view.damaged]], len(lines)
+    wrong, above = [f"! {one_line(said)}" for said in [*failing, *_not_asked(view), *view.damaged]], len(lines)
     for ask in view.asks:
         lines += ask_lines(ask, view.now)
     lines += ["goals:"] if view.goal_status else []
@@ -89,6 +91,37 @@ def state_lines(view: StateView, changed: list[str] | None = None) -> list[str]:
     lines += [f"  {one_line(line)}" for line in view.journal_tail[-3:]]
     lines = [clip(line, wide) for line in lines]
     return lines[:above] + wrong + lines[above:]
+
+
+def spelled_usd(usd: float) -> str:
+    """An amount with at most four decimals, without zeros at its end. Source: spec/cli.md §9."""
+    return f"{usd:.4f}".rstrip("0").rstrip(".")
+
+
+def money_lines(view: StateView) -> list[str]:
+    """What today has cost and may cost; nothing where nobody is ever asked."""
+    money = view.money
+    if view.runner == _NOBODY and not (view.spent_today_usd or money.tokens_today):
+        return []
+    usd = "" if money.max_daily_usd is None else f" of {spelled_usd(money.max_daily_usd)}"
+    tokens = "" if money.max_daily_tokens is None else f" of {money.max_daily_tokens}"
+    spent = f"{spelled_usd(view.spent_today_usd)}{usd} USD  ·  {money.tokens_today}{tokens} tokens"
+    return [f"runner: {one_line(view.runner)}  ·  today: {spent}"]
+
+
+def _not_asked(view: StateView) -> list[str]:
+    """What keeps the runner from being asked, in a sentence each."""
+    found = [f"{view.money.reached}: nobody is asked any more today"] if view.money.reached else []
+    found += [f"{view.runner} is not asked: {view.money.unmetered}"] if view.money.unmetered else []
+    return [*found, parked_line(view.parked, view.now)] if view.parked else found
+
+
+def parked_line(parked: Parked, now: int) -> str:
+    """Until when the runner is left alone, in local time, and why."""
+    until = time.strftime("%Y-%m-%d %H:%M", time.localtime(parked.until))
+    left = -(-(parked.until - now) // 60)
+    span = f"{left}m" if left < 90 else f"{round(left / 60)}h" if left < 2880 else f"{round(left / 1440)}d"
+    return f"{parked.runner} is at its usage limit until {until} (in {span}; --no-park asks it anyway): {parked.why}"
 
 
 def failing_line(failing: Failing) -> str:
@@ -165,14 +198,18 @@ def _key_changes(path: str, before: dict[str, Any], after: dict[str, Any]) -> li
 
 def report_lines(report: BeatReport, *, dry_run: bool) -> list[str]:
     """What a beat did, or would do, for people."""
+    if report.breaker:
+        return [
+            f"idle: {one_line(report.source)} would not be asked: {one_line(report.breaker)}",
+            *prompt_lines(report),
+        ]
     if report.ending == "idle":
         return [f"idle: {_IDLE.get(report.reason) or one_line(report.reason)}"]
     if report.ending in ("blocked", "stopped"):
         return [f"{report.ending}: {one_line(report.reason)}".rstrip(": ")]
     lines = ["changed:", *change_lines(report.changes)]
     lines += ["goals:", *map(_status_line, report.goals)] if report.goals else []
-    if report.prompt_bytes:
-        lines.append(f"prompt: {report.prompt_bytes} bytes (about {report.prompt_bytes // 4} tokens)")
+    lines += prompt_lines(report)
     if dry_run and not report.action:
         lines.append(f"would ask: {one_line(report.source)}")
     elif dry_run:
@@ -185,6 +222,16 @@ def report_lines(report: BeatReport, *, dry_run: bool) -> list[str]:
     because = source + (f", {report.why}" if report.why else "")
     replay = [f"replay: runs/{one_line(report.run_id)}"] if report.run_id else []
     return [*lines, f"because: {one_line(because)}", *replay]
+
+
+def prompt_lines(report: BeatReport) -> list[str]:
+    """How large the prompt is, and which part of it; nothing without one. Tokens are estimated."""
+    if not report.prompt_bytes:
+        return []
+    lines = [f"prompt: {report.prompt_bytes} bytes (about {report.prompt_bytes // 4} tokens)"]
+    for part in report.prompt_sections:
+        lines.append(f"  {part.title:<16} {part.bytes:>8} bytes  about {part.tokens:>6} tokens")
+    return lines
 
 
 _NOBODY = "none"
