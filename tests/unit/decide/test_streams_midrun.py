@@ -102,7 +102,10 @@ def test_claude_with_partial_messages_tells_its_true_output() -> None:
     """
     reader = reader_for("claude", "claude -p --output-format stream-json --include-partial-messages")
     first = {"input_tokens": 1000, "cache_read_input_tokens": 200, "output_tokens": 1}
-    reader.feed(json.dumps({"type": "assistant", "message": {"id": "msg_1", "usage": first, "content": []}}))
+    message = {"id": "msg_1", "usage": first, "content": []}
+    reader.feed(json.dumps({"type": "stream_event", "event": {"type": "message_start", "message": message}}))
+    assert reader.usage.tokens == Tokens(1000, 1, 200), "before a word of it came"
+    reader.feed(json.dumps({"type": "assistant", "message": message}))
     assert reader.usage.tokens == Tokens(1000, 1, 200)
     end = {"type": "message_delta", "usage": first | {"output_tokens": 50}}
     reader.feed(json.dumps({"type": "stream_event", "event": end, "api_message_id": "msg_1"}))
