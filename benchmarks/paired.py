@@ -13,7 +13,8 @@ from collections.abc import Callable
 from statistics import median
 from typing import NamedTuple
 
-SRC = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "src")
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SRC = os.path.join(ROOT, "src")
 Action = Callable[[], object]
 Measure = Callable[[Action], float]
 
@@ -83,6 +84,12 @@ def compare(name: str, found: Pairs, target: float | None = None) -> None:
 def figure(name: str, value: float, unit: str, target: float | None = None) -> None:
     """Print one figure, and whether it is within the target."""
     print(f"  {name:<46} {value:.4g} {unit}".rstrip() + ("" if target is None else verdict(value, target, f" {unit}")))
+
+
+def share(name: str, percent: float, target: float | None = None) -> None:
+    """Print a share that should be large, and whether it is."""
+    goal = "" if target is None else f"   at least {target:g} %: {'met' if percent >= target else 'NOT MET'}"
+    print(f"  {name:<46} {percent:.1f} %{goal}")
 
 
 def verdict(value: float, target: float, unit: str) -> str:

@@ -35,7 +35,8 @@ def scenarios() -> dict[str, Scenario]:
     """As `SCENARIOS`, with a move that leaves a trace: `act`, `act-<fault>`, and what only a loop can be asked for."""
     faults = {f"act-{name}": _acting(each.fault) for name, each in SCENARIOS.items() if each.fault}
     late = _acting(Fault("status", 500, turn=1))
-    return {**faults, "act": _acting(None), "act-late": late, "endless": runaway(TURN)}
+    said = Scenario([{"text": json.dumps(GOAL)}])
+    return {**faults, "act": _acting(None), "act-said": said, "act-late": late, "endless": runaway(TURN)}
 
 
 def runaway(usage: Usage) -> Scenario:

@@ -10,6 +10,7 @@ Source: `scripts/install --agents` installs them; `unavailable` says why they ca
 
 import json
 import os
+import select
 import signal
 import subprocess
 import time
@@ -34,15 +35,17 @@ _TIMEOUT_MS = 30_000
 
 def unavailable() -> str:
     """Why the CLIs cannot run here; empty when they can."""
-    missing = [path.name for path in (_CLAUDE, _CODEX, _OPENCODE, _PI, _NODE / "node") if not path.exists()]
+    wanted = (_CLAUDE, _CODEX, _OPENCODE, _PI, _NODE / "node", CACHE / ".installed")
+    missing = [path.name for path in wanted if not path.exists()]
     return f"no {', '.join(missing)} in {CACHE}: scripts/install --agents" if missing else ""
 
 
 @dataclass(frozen=True)
 class Options:
     """What differs between runs. `retries` is the CLI's own (opencode has no such setting and always retries five
-    times); `schema` demands a structured answer (claude and codex only). For claude only: without `trusted` nothing is
-    allowed beforehand, without `tools` none are offered, and `partial` tells of each message while it comes."""
+    times); `schema` demands a structured answer (claude and codex only); without `tools` none are offered (claude and
+    pi only). For claude only: without `trusted` nothing is allowed beforehand, and `partial` tells of each message
+    while it comes."""
 
     retries: int = 0
     trusted: bool = True
@@ -154,13 +157,12 @@ class Running:
 
     def wait(self, limit_s: float) -> Ran:
         """Wait for the end, and make one when the limit is reached."""
-        late = False
-        try:
-            self.child.wait(limit_s)
-        except subprocess.TimeoutExpired:
-            late = True
+        exited = os.pidfd_open(self.child.pid)
+        late = not select.select([exited], [], [], limit_s)[0]
+        os.close(exited)
+        if late:
             self.signal(signal.SIGKILL)
-            self.child.wait()
+        self.child.wait()
         stderr = (self.place.root / "stderr").read_text(errors="replace")
         seconds = time.monotonic() - self.began
         return Ran(self.child.returncode, self.place.root / "stdout", stderr, seconds, late)
@@ -298,7 +300,8 @@ def _pi(base: str, place: Place, options: Options) -> Start:
         "PI_TELEMETRY": "0",
         "PI_SKIP_VERSION_CHECK": "1",
     }
-    return Start([str(_PI), "-p", "--mode", "json", "--model", "scripted/scripted-model"], env)
+    argv = [str(_PI), "-p", "--mode", "json", "--model", "scripted/scripted-model"]
+    return Start(argv if options.tools else [*argv, "--no-tools"], env)
 
 
 _STARTS: dict[str, Callable[[str, Place, Options], Start]] = {

@@ -105,13 +105,21 @@ def test_a_decide_from_end_to_end(cli: str, make: Make, endpoint: Endpoint, tag:
     until(lambda: base.left() == [], 5, "the end of every process")
 
 
-@pytest.mark.parametrize("cli", ["claude", "codex"])
+ONE_REQUEST = {
+    "claude": ("act", Options(schema=SCHEMA, tools=False)),
+    "codex": ("act", Options(schema=SCHEMA)),
+    "pi": ("act-said", Options(tools=False)),
+}
+
+
+@pytest.mark.parametrize("cli", ONE_REQUEST)
 def test_a_decide_in_one_request(cli: str, make: Make, endpoint: Endpoint, tag: str) -> None:
-    """With a schema and without tools the answer is the decision: one request, no file.
+    """The answer itself is the decision, by a schema (claude, codex) or in words (pi): one request, no file.
 
     Source: issue 3, one-request decides.
     """
-    base = make(cli, "act", Options(schema=SCHEMA, tools=False))
+    scenario, options = ONE_REQUEST[cli]
+    base = make(cli, scenario, options)
     report = base.beat()
     assert (report["ending"], report["action"]) == ("decided", "write_goal"), report
     assert base.acted() and asked(endpoint, tag) == 1
