@@ -25,7 +25,9 @@ from looop.state.open import open_house, settle_or_say
 if TYPE_CHECKING:
     from datetime import date
 
+    from looop.contract.doctor import Checkup
     from looop.contract.money import CostReport, Subject
+    from looop.contract.setup import Plan, Setup, Wiring
     from looop.model.records import CostRow
 
 
@@ -173,6 +175,27 @@ class Local:
         from looop.contract.money import repair
 
         return repair(self._house)
+
+    def setup(self) -> "Setup":
+        from looop.contract.setup import look
+
+        return look(self._house)
+
+    def plan_setup(self, wanted: "Wiring") -> "Plan":
+        from looop.contract.setup import plan
+
+        return plan(self._house, wanted)
+
+    def write_setup(self, plan: "Plan") -> None:
+        from looop.contract.setup import write
+
+        if plan.changes:
+            write(plan)
+
+    def check_up(self, *, ask: bool) -> "Checkup":
+        from looop.contract.doctor import check_up
+
+        return check_up(self._house, ask=ask)
 
 
 def open_local() -> Local:

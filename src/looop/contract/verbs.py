@@ -17,7 +17,9 @@ from looop.model.report import BeatReport
 if TYPE_CHECKING:
     from datetime import date
 
+    from looop.contract.doctor import Checkup
     from looop.contract.money import CostReport, Subject
+    from looop.contract.setup import Plan, Setup, Wiring
     from looop.model.records import CostRow
 
 Filter = Literal["any", "actionable", "only-asks"]
@@ -231,6 +233,18 @@ class Contract(Protocol):
 
     def repair_costs(self) -> str:
         """Set the ledger's damaged lines aside and say how many. Journaled."""
+
+    def setup(self) -> "Setup":
+        """Who decides now, and who could. Raises Unreadable, Corrupt."""
+
+    def plan_setup(self, wanted: "Wiring") -> "Plan":
+        """What would be written for these wishes; nothing is. Raises Invalid, Refused, Unreadable, Corrupt."""
+
+    def write_setup(self, plan: "Plan") -> None:
+        """Write a plan. Raises Refused when the config has changed since; Unwritable."""
+
+    def check_up(self, *, ask: bool) -> "Checkup":
+        """Look whether everything works; `ask` also has the runner decide something trivial."""
 
 
 class Engine(Protocol):

@@ -4,8 +4,10 @@
 parser, which costs more than the answer.
 """
 
+import os
 import signal
 import sys
+from contextlib import suppress
 
 from looop.clients.cli.output import show_state, steady_streams, talk
 from looop.contract.verbs import Engine
@@ -80,5 +82,14 @@ def _fail(message: str, code: int, error: Exception | None = None) -> int:
 
 
 def _lost_output(error: OSError) -> int:
-    """Nobody reads on, which needs no word; or what is read or written fails us, which does."""
-    return 1 if isinstance(error, BrokenPipeError) else _fail(f"cannot go on: {error.strerror or error}", 1, error)
+    """Nobody reads on, which needs no word; or what is read or written fails us, which does.
+
+    The streams go: the interpreter would try to write what is left when it ends.
+    """
+    if not isinstance(error, BrokenPipeError):
+        with suppress(OSError):
+            _fail(f"cannot go on: {error.strerror or error}", 1, error)
+    nowhere = os.open(os.devnull, os.O_WRONLY)  # noqa: TID251  nothing durable
+    for fd in (1, 2):
+        os.dup2(nowhere, fd)
+    return 1

@@ -17,6 +17,7 @@ from looop.model.moves import AnyMove
 from looop.model.text import one_line, visible
 
 _PATIENCE_S = 2.0
+_LONGEST_TALK = 2000
 
 
 def steady_streams() -> None:
@@ -36,8 +37,13 @@ def say(*lines: str) -> None:
 
 def talk(message: str) -> None:
     """One line on stderr, with our name in front exactly once."""
-    flat = one_line(message.strip())
+    flat = clip_end(one_line(message.strip()))
     sys.stderr.write((flat if flat.startswith("looop:") else f"looop: {flat}") + "\n")
+
+
+def clip_end(line: str) -> str:
+    """A line of talk that nobody would read to its end, cut."""
+    return line if len(line) <= _LONGEST_TALK else f"{line[:_LONGEST_TALK]}…"
 
 
 def relay(heading: str, text: str) -> None:

@@ -23,6 +23,8 @@ VERBS = {
     "schedule": "steer",
     "run": "steer",
     "cost": "money",
+    "init": "setup",
+    "doctor": "setup",
     "pulse": "loop",
     "beat": "loop",
     "demo": "loop",
@@ -46,6 +48,8 @@ class Rooms(Verbs):
         **dict.fromkeys(("reply", "respond"), "answer"),
         **dict.fromkeys(("exec", "sh", "shell"), "run"),
         "watch": "wait",
+        **dict.fromkeys(("setup", "configure", "install"), "init"),
+        **dict.fromkeys(("check", "diagnose", "health", "selftest"), "doctor"),
         **dict.fromkeys(("costs", "money", "bill", "spend", "spent", "usage", "budget"), "cost"),
         "man": "help",
     }

@@ -36,7 +36,7 @@ def wait(ctx: click.Context, as_json: bool, actionable: bool, only_asks: bool) -
 
 @click.command()
 @click.option(
-    "--tail", "-n", "count", type=click.IntRange(min=1), default=20, show_default=True, help="How many lines."
+    "--tail", "-n", "count", type=click.IntRange(1, 10**6), default=20, show_default=True, help="How many lines."
 )
 @json_option
 def journal(count: int, as_json: bool) -> None:
@@ -49,7 +49,9 @@ def journal(count: int, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--tail", "-n", "count", type=click.IntRange(min=1), default=20, show_default=True, help="How many rows.")
+@click.option(
+    "--tail", "-n", "count", type=click.IntRange(1, 10**6), default=20, show_default=True, help="How many rows."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array instead of a row a line.")
 def events(count: int, as_json: bool) -> None:
     """The last rows of the event log, as JSON, one a line."""
@@ -62,11 +64,14 @@ def events(count: int, as_json: bool) -> None:
 
 @click.command()
 @click.argument("name", type=click.Choice(["decision"]))
-def schema(name: str) -> None:
+@click.option("--flat", is_flag=True, help="One object for all moves, as CLIs take it that check an answer (claude).")
+@click.option("--strict", is_flag=True, help="The same with every field required, null where it is not used (codex).")
+def schema(name: str, flat: bool, strict: bool) -> None:
     """Print the JSON Schema of NAME: what a runner has to write."""
+    from looop.contract.schema import flat_schema
     from looop.model.decision import decision_schema
 
-    print_json(decision_schema())
+    print_json(flat_schema(strict=strict) if flat or strict else decision_schema())
 
 
 def _is_json(row: str) -> bool:

@@ -228,10 +228,13 @@ def prompt_lines(report: BeatReport) -> list[str]:
     """How large the prompt is, and which part of it; nothing without one. Tokens are estimated."""
     if not report.prompt_bytes:
         return []
-    lines = [f"prompt: {report.prompt_bytes} bytes (about {report.prompt_bytes // 4} tokens)"]
-    for part in report.prompt_sections:
-        lines.append(f"  {part.title:<16} {part.bytes:>8} bytes  about {part.tokens:>6} tokens")
-    return lines
+    return [
+        f"prompt: {report.prompt_bytes} bytes (about {report.prompt_bytes // 4} tokens)",
+        *(
+            f"  {part.title:<16} {part.bytes:>8} bytes  about {part.tokens:>6} tokens"
+            for part in report.prompt_sections
+        ),
+    ]
 
 
 _NOBODY = "none"

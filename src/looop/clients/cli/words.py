@@ -12,6 +12,7 @@ from looop.clients.cli.output import talk
 from looop.contract.local import Local
 
 F = TypeVar("F", bound=Callable[..., Any])
+_MOST_BYTES = 1 << 22
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"([0-9]{1,12})([smhd]?)")
 
@@ -105,4 +106,10 @@ def _standard_input(what: str) -> str:
         return ""
     if sys.stdin.isatty():
         talk(f"type the {what}, end with Ctrl-D")
-    return sys.stdin.buffer.read().decode("utf-8", "replace")
+    data = sys.stdin.buffer.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise click.UsageError(f"the {what} is over {_MOST_BYTES} bytes: nothing was changed")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise click.UsageError(f"the {what} on standard input is not UTF-8: nothing was changed") from None

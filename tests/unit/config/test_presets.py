@@ -1,0 +1,43 @@
+"""The ready-made wirings are metered, and read the prompt where every size of it fits."""
+
+import pytest
+
+from looop.config.file import parse_config, program_word
+from looop.config.presets import PRESETS, PROMPT_FILE, Preset, preset_of
+from looop.decide.streams import TextReader, reader_for
+
+EACH = pytest.mark.parametrize("preset", PRESETS.values(), ids=list(PRESETS))
+
+
+@EACH
+def test_a_preset_is_a_config(preset: Preset) -> None:
+    """Its two commands make a config without a warning, whose runner is the CLI. Source: spec/cli.md §4."""
+    config = parse_config({"tick_command": preset.tick_command, "worker_command": preset.worker_command}, "c")
+    assert (config.runner, config.warnings) == (preset.program, ())
+    assert program_word(preset.worker_command) == preset.program
+    assert preset_of(config.tick_command) is preset
+
+
+@EACH
+def test_a_preset_is_metered(preset: Preset) -> None:
+    """Its output is JSON events, read by the reader of that CLI. Source: design §6."""
+    reader = reader_for(preset.program, preset.tick_command)
+    assert not isinstance(reader, TextReader)
+    assert type(reader).__name__.lower() == f"{preset.program}reader"
+
+
+@EACH
+def test_the_prompt_comes_on_stdin(preset: Preset) -> None:
+    """No tick command takes the prompt as an argument, which ends at 131,072 bytes; each worker command names its task.
+
+    Source: design §3, spec/cli.md §4.
+    """
+    assert PROMPT_FILE not in preset.tick_command
+    assert "$(cat" not in preset.tick_command
+    assert PROMPT_FILE in preset.worker_command
+
+
+def test_anything_else_is_no_preset() -> None:
+    """A command of somebody's own has no preset. Source: spec/cli.md §6."""
+    assert preset_of("claude -p") is None
+    assert preset_of(None) is None
