@@ -218,11 +218,15 @@ TOLD = {
 
 @pytest.mark.parametrize(
     ("cli", "scenario"),
-    [*((cli, scenario) for cli in QUICK for scenario in ("act-hang", "act-stall", "longcmd")), ("opencode", "longcmd")],
+    [
+        *((cli, scenario) for cli in QUICK for scenario in ("act-hang", "act-stall", "longcmd")),
+        *(("opencode", scenario) for scenario in ("act-html", "longcmd")),
+    ],
 )
 def test_the_deadline_ends_everything(cli: str, scenario: str, make: Make, endpoint: Endpoint, tag: str) -> None:
-    """Silence before the head or in the middle, a command that does not end: all processes of the run are gone in time,
-    those in a session of their own too, and what the CLI had told of its use is in the ledger.
+    """Silence before the head or in the middle, a command that does not end, a page that is asked for again and again:
+    all processes of the run are gone in time, those in a session of their own too, and what the CLI had told of its use
+    is in the ledger.
 
     Source: issue 3: deadline kill leaves no process.
     """
