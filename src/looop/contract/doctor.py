@@ -240,7 +240,9 @@ def _program(house: House, subject: str, command: str) -> Finding:
     word = first if os.path.basename(first) == name else name
     if any(sign in word for sign in "$`\\'\"(){}"):
         return Finding(subject, "ok", f"{word}: only the shell can tell which program that is")
-    kind, _, path = _said(house, ("bash", "-c", 'type -t -- "$1" && type -P -- "$1"', "bash", word)).partition("\n")
+    kind, _, path = _said(
+        house, ("bash", "-c", 'type -t -- "$1" && { type -P -- "$1" || :; }', "bash", word)
+    ).partition("\n")
     if not kind:
         return Finding(subject, "fail", f"{word} is not there or cannot be run", "install it, or `looop init` another")
     if name not in {preset.program for preset in PRESETS.values()} or not path:
