@@ -3,8 +3,8 @@
 Note [What claude counts]
 Each block of a message comes as an event of its own that repeats the usage of the message, and its `output_tokens` is
 only a first estimate; the true one comes with the end of the message, which `--include-partial-messages` shows, as it
-shows the beginning. So messages count once, by id, until the `result`: its figures take their place, and where it states a count twice the
-larger holds. `usage` in a result is of that result; `total_cost_usd` is cumulative over the
+shows the beginning. So messages count once, by id, until the `result`: its figures take their place, and where it
+states a count twice the larger holds. `usage` in a result is of that result; `total_cost_usd` is cumulative over the
 process and, from 2.1.328 on, over the session that it resumed, so `model_usage_since_last_result` is preferred where it
 is given. Costs come with a result only.
 """
