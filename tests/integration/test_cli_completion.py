@@ -46,6 +46,14 @@ CASES = [
     (("wait", "--"), {"--json", "--actionable", "--only-asks", "--help"}),
     (("beat", "--dry"), {"--dry-run"}),
     (("help", "st"), {"state"}),
+    (("cost", ""), {"add", "repair"}),
+    (("cost", "--"), {"--since", "--by", "--json", "--help"}),
+    (("cost", "--by", ""), {"day", "kind", "runner", "model", "goal"}),
+    (("cost", "add", ""), {"worker"}),
+    (("cost", "add", "worker", "w", "pi", "1", "--goal", "te"), {"tests-green"}),
+    (("init", "--runner", "c"), {"claude", "claude-fast", "codex", "codex-fast"}),
+    (("doctor", "--no"), {"--no-ask"}),
+    (("pulse", "--no"), {"--no-park"}),
 ]
 
 
