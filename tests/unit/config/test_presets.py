@@ -1,5 +1,7 @@
 """The ready-made wirings are metered, and read the prompt where every size of it fits."""
 
+from pathlib import Path
+
 import pytest
 
 from looop.config.file import parse_config, program_word
@@ -41,3 +43,13 @@ def test_anything_else_is_no_preset() -> None:
     """A command of somebody's own has no preset. Source: spec/cli.md §6."""
     assert preset_of("claude -p") is None
     assert preset_of(None) is None
+
+
+def test_the_guide_shows_what_is_written() -> None:
+    """docs/runners.md names each preset, with its commands unless they are long. Source: docs/runners.md."""
+    text = (Path(__file__).parents[3] / "docs/runners.md").read_text(encoding="utf-8")
+    for preset in PRESETS.values():
+        assert f"| `{preset.name}` |" in text
+        if not preset.name.endswith("-fast"):
+            assert f"`{preset.tick_command}`" in text
+            assert f"`{preset.worker_command}`" in text
