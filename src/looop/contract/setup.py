@@ -198,6 +198,7 @@ def _doubts(house: House, raw: dict[str, Any], edits: Edits, after: Config) -> l
         program = program_word(after.tick_command)
         if which(program, path=house.setting.env.get("PATH")) is None and "/" not in after.tick_command.split()[0]:
             found.append(f"{program} is not on the PATH here: install it before the loop needs it")
-        if program == "claude" and "--dangerously-skip-permissions" in after.tick_command and os.geteuid() == 0:
+        as_root = "--dangerously-skip-permissions" in after.tick_command and os.geteuid() == 0
+        if program == "claude" and as_root and not house.setting.env.get("IS_SANDBOX"):
             found.append("as root claude refuses to run so, unless IS_SANDBOX=1 is set (docs/runners.md)")
     return found
