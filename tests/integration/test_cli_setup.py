@@ -301,6 +301,36 @@ def test_the_wizard_takes_a_number_and_other_commands(looop: Looop) -> None:
     assert config(looop) == {"tick_command": "my tick", "worker_command": "my {{prompt_file}}"}
 
 
+def test_the_wizard_keeps_what_is_there(looop: Looop) -> None:
+    """A runner of somebody's own is what Enter keeps; its commands are what `custom` begins with.
+
+    Source: spec/cli.md §6.
+    """
+    text = '{"tick_command": "mine", "worker_command": "w {{prompt_file}}"}'
+    looop.write("config.json", text)
+    code, shown = talk(looop, "\n")
+    assert (code, looop.read("config.json")) == (0, text)
+    assert "as it is now: mine" in shown
+    code, shown = talk(looop, "custom\n", "\n", "other {{prompt_file}}\n", "\n")
+    assert config(looop) == {"tick_command": "mine", "worker_command": "other {{prompt_file}}"}
+
+
+def test_a_model_api_is_left_alone(looop: Looop) -> None:
+    """Where an API decides, the wizard keeps it, and a command of one's own gets a table of its own.
+
+    Source: design §4.
+    """
+    api = {"provider": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "m"}
+    looop.write("config.json", json.dumps({"runner": "local", "runners": {"local": api}}))
+    code, shown = talk(looop, "\n")
+    assert code == 0 and "as it is now: openai/m" in shown, shown
+    assert looop("init", "--tick", "mine").code == 0
+    wanted = {"runner": "custom", "runners": {"local": api, "custom": {"tick_command": "mine"}}}
+    assert config(looop) == wanted
+    assert looop("init", "--runner", "local").code == 0
+    assert config(looop) == wanted | {"runner": "local"}
+
+
 @pytest.mark.parametrize("answers", [(CTRL_C,), ("\x04",), ("pi\n", CTRL_C), ("pi\n", "\n", "\n", "n\n")], ids=repr)
 def test_the_wizard_is_left(looop: Looop, answers: tuple[str, ...]) -> None:
     """Ctrl-C, Ctrl-D and a no end it with 130, and nothing at all has been made.

@@ -278,7 +278,8 @@ def _trial(house: House, config: Config) -> Finding:
             )
     finally:
         lock.release()
-    return _verdict(answer, usage)
+    by_hand = "run the tick command by hand, with its prompt on stdin (docs/runners.md)"
+    return _verdict(answer, usage, "mend key, address or model in the config" if config.api else by_hand)
 
 
 def _ask(house: House, config: Config, breakers: Breakers, bundle: Bundle) -> tuple[Answer, Usage]:
@@ -297,17 +298,17 @@ def _ask(house: House, config: Config, breakers: Breakers, bundle: Bundle) -> tu
     return answer, breakers.settle(bundle.run_id, meter.usage, None, ended_well=ended_well)
 
 
-def _verdict(answer: Answer, usage: Usage) -> Finding:
+def _verdict(answer: Answer, usage: Usage, remedy: str) -> Finding:
     tokens = f", {usage.tokens.total} tokens" if usage.tokens else ""
     bill = f"{answer.seconds}s, cost {'unknown' if usage.cost_usd is None else f'{usage.cost_usd:.4f} USD'}{tokens}"
     if answer.error or answer.stopped or answer.text is None:
         why = answer.error or ("stopped" if answer.stopped else "it ended well and left no decision")
-        return Finding("decision", "fail", f"{why} ({bill})", "run the tick command by hand; docs/runners.md")
+        return Finding("decision", "fail", f"{why} ({bill})", remedy)
     try:
         move = parse_decision(answer.text).move
     except Invalid as error:
         return Finding("decision", "fail", f"{error} ({bill})", "`looop schema decision` says what is expected")
     if usage.cost_usd is None:
-        remedy = "ask for its JSON output, give it a `cost`, or set max_daily_usd = 0 if it costs nothing"
-        return Finding("decision", "warn", f"it decided {move.action} ({bill}): no figure for the budget", remedy)
+        cure = "ask for its JSON output, give it a `cost`, or set max_daily_usd = 0 if it costs nothing"
+        return Finding("decision", "warn", f"it decided {move.action} ({bill}): no figure for the budget", cure)
     return Finding("decision", "ok", f"it decided {move.action} ({bill})")

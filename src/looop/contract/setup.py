@@ -75,7 +75,7 @@ def look(house: House) -> Setup:
         path=path,
         exists=os.path.exists(path),
         runner=preset.name if preset else config.runner,
-        tick_command=config.tick_command,
+        tick_command=None if config.api else config.tick_command,
         worker_command=config.worker_command,
         choices=[
             Choice(
@@ -146,7 +146,7 @@ def _edits(raw: dict[str, Any], wanted: Wiring) -> Edits:
         raise Invalid(_unknown(name, [*PRESETS, *runners]))
     if tick is None and worker is None and name is None:
         return edits
-    name = name or (chosen if chosen and chosen != NO_RUNNER and (runners or chosen not in PRESETS) else CUSTOM)
+    name = name or _own_name(raw, chosen)
     if runners or chosen:
         edits |= {("runner",): name, ("default",): None}
     where: Path = ("runners", name) if runners else ()
@@ -154,6 +154,14 @@ def _edits(raw: dict[str, Any], wanted: Wiring) -> Edits:
         if command is not None:
             edits |= {(*where, key): _checked(key, command), (*where, _ALIASES[key]): None}
     return edits
+
+
+def _own_name(raw: dict[str, Any], chosen: str | None) -> str:
+    """The runner whose commands somebody changes: the chosen one, unless it is ready-made, an API or nobody."""
+    table = raw.get("runners", {}).get(chosen)
+    if table is None:
+        return CUSTOM if not chosen or chosen == NO_RUNNER or chosen in PRESETS else chosen
+    return CUSTOM if chosen is None or "provider" in table else chosen
 
 
 def _unknown(name: str, known: list[str]) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ABORTED = 130
 _NONE = "none"
 _CUSTOM = "custom"
+_KEEP = "keep"
 _PROMPT_FILE = "{{prompt_file}}"
 _names = complete(lambda local: [_NONE, *(choice.name for choice in local.setup().choices)])
 
@@ -113,18 +114,19 @@ def _menu(setup: Setup) -> list[str]:
         found = f"found: {choice.found}" if choice.found else "not installed"
         lines.append(f"  {n}  {choice.name:<12} {choice.about} ({one_line(found)})")
     lines.append(f"  {len(setup.choices) + 1}  {_CUSTOM:<12} a command of your own")
+    lines.append(f"  {len(setup.choices) + 2}  {_KEEP:<12} as it is now: {one_line(setup.runner)}")
     return [clip(line, width()) for line in lines]
 
 
 def _wishes(setup: Setup) -> Wiring:
     """What a person wants, line by line; Enter takes what stands in brackets."""
-    names = [_NONE, *(choice.name for choice in setup.choices), _CUSTOM]
+    names = [_NONE, *(choice.name for choice in setup.choices), _CUSTOM, _KEEP]
     said = click.prompt("Runner", default=_preselected(setup, names))
     name = names[int(said)] if said.isdecimal() and int(said) < len(names) else said.strip()
-    if name == _NONE:
-        return Wiring(runner=_NONE)
+    if name in (_NONE, _KEEP):
+        return Wiring(runner=_NONE) if name == _NONE else Wiring()
     preset = next((choice for choice in setup.choices if choice.name == name), None)
-    if preset is None and name not in (_CUSTOM, setup.runner):
+    if preset is None and name != _CUSTOM:
         talk(f"there is no {name!r}: a number or a name of the list")
         return _wishes(setup)
     first, then = _prefilled(setup, preset)
@@ -145,7 +147,7 @@ def _prefilled(setup: Setup, preset: Choice | None) -> tuple[str | None, str | N
 def _preselected(setup: Setup, names: list[str]) -> str:
     """What is set up now; before anything is, the first CLI that is installed."""
     if setup.exists:
-        return setup.runner if setup.runner in names else _CUSTOM
+        return setup.runner if setup.runner in names else _KEEP
     return next((choice.name for choice in setup.choices if choice.found), _NONE)
 
 
