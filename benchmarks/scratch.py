@@ -59,12 +59,12 @@ def built(root: str) -> tuple[House, Callable[[], BeatReport]]:
         house.append(opened[0])
         return opened
 
-    pulse = open_pulse(open_it)
-    turn = partial(pulse._step, forced=False)
-    reports = [pulse.once(), turn(), turn()]
+    open_pulse(open_it).once()
+    turn = partial(open_pulse(open_it)._step, forced=False)
+    reports = [turn(), turn()]
     if reports[-1].ending != "idle":
         sys.exit(f"the third beat over an unchanged world was not idle but {reports[-1]}")
-    return house[0], turn
+    return house[-1], turn
 
 
 @contextmanager

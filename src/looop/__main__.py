@@ -16,11 +16,21 @@ def main() -> int:
     """Run the command line and return its exit code."""
     words = sys.argv[1:]
     if words in (["version"], ["--version"], ["-V"]):
-        sys.stdout.write(f"looop {__version__}\n")
-        return 0
+        return _tell(f"looop {__version__}\n")
     from looop.clients.cli.app import run
 
     return run(words, Loop())
+
+
+def _tell(text: str) -> int:
+    """Write to stdout, if there is one and somebody reads it; without loading what the other verbs need for that."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except (OSError, AttributeError):
+        sys.stdout = None  # or the interpreter tries again when it ends
+        return 1
+    return 0
 
 
 class Loop:

@@ -34,13 +34,20 @@ class Home:
     """One house and what a test wants to see of it. `rows` are the events, `lines` the log lines, both decoded."""
 
     def __init__(
-        self, root: Path, *, clock: StillClock | None = None, disk: Disk | None = None, stop: Stop | None = None
+        self,
+        root: Path,
+        *,
+        clock: StillClock | None = None,
+        disk: Disk | None = None,
+        stop: Stop | None = None,
+        processes: Processes | None = None,
     ) -> None:
         self.root, self.clock = root, clock or StillClock()
         self.tools = root.parent / f"{root.name}-tools"
         self.tools.mkdir(parents=True, exist_ok=True)
         root.mkdir(parents=True, exist_ok=True)
         self.config, self.stop, self.disk = Config(), stop or NoStop(), disk or QuickDisk()
+        self.processes = processes
         self.rows: list[dict[str, Any]] = []
         self.out = io.StringIO()
         self.house = self.furnish()
@@ -52,7 +59,7 @@ class Home:
         setting = Setting(
             root=str(self.root),
             clock=self.clock,
-            processes=Processes(self.stop),
+            processes=self.processes or Processes(self.stop),
             stop=self.stop,
             knobs=Knobs(**knobs),
             env=child_environment(paths, "json", {"PATH": SYSTEM_PATH, "HOME": str(self.tools)}),

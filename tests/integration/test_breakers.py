@@ -245,20 +245,24 @@ def test_a_count_that_cannot_be_read_keeps_the_breaker_open(home: Home, junk: st
 
 
 def test_a_run_cut_off_by_a_crash_gets_its_row(home: Home) -> None:
-    """After kill -9 in the middle of a run the next beat writes what the dead one could not. Source: design §6."""
-    home.write("agent.sh", "echo $$ > pid; sleep 60\n")
+    """After kill -9 in the middle of a run the next beat ends the runner and writes what the dead one could not.
+
+    Source: design §6.
+    """
+    home.write("agent.sh", "setsid sleep 60 & echo $! > child; echo $$ > pid; sleep 60\n")
     home.write("config.json", json.dumps({"tick_command": "sh agent.sh"}))
     env = {**os.environ, "LOOOP_DATA_DIR": str(home.root)}
     process = subprocess.Popen([sys.executable, "-m", "looop", "beat"], env=env, stdout=subprocess.DEVNULL)
     until(lambda: (home.root / "pid").exists() and (home.root / "pid").read_text() != "", what="the runner")
     process.send_signal(signal.SIGKILL)
     process.wait()
-    os.kill(int((home.root / "pid").read_text()), signal.SIGKILL)
     left = home.record(".open-run.json")
     pi(home, step(0.1), SETTLED)
     home.run_beat(forced=True)
     assert (rows(home)[0]["id"], rows(home)[0]["metered"]) == (left["id"], False)
     assert home.record(".open-run.json") is None and len(rows(home)) == 2
+    for name in ("pid", "child"):
+        until(lambda name=name: gone(int((home.root / name).read_text())), what=f"the end of the {name}")
 
 
 def test_a_usage_limit_parks_the_runner(home: Home) -> None:

@@ -22,9 +22,9 @@ def settled(looop: Looop) -> Looop:
     return looop.settle()
 
 
-def refused(looop: Looop, *words: str | bytes, stdin: str = "") -> str:
+def refused(looop: Looop, *words: str | bytes, stdin: str = "", **env: str) -> str:
     """Run words that must not be understood, and return the one line that says so."""
-    said = looop(*words, stdin=stdin)
+    said = looop(*words, stdin=stdin, env=env)
     assert (said.code, said.out) == (1, ""), said
     assert said.err.startswith("looop: ")
     assert said.err.count("looop: ") == 1
@@ -248,16 +248,23 @@ def test_bodies(settled: Looop, words: tuple[str, ...], stdin: str, body: str) -
 
 
 def test_bodies_that_are_not_utf8(settled: Looop) -> None:
-    """Bytes that are not UTF-8, in words, in the journal line or on stdin, are replaced, never a fault.
+    """Bytes that are not UTF-8, in words or on stdin, are refused: what is written is what was meant, or nothing.
 
     Source: spec/edge-cases.md item 261; spec/cli.md §1 bodies.
     """
-    assert settled("goal", "write", "g", b"x\xffy", "--journal", b"j\xff").code == 0
-    assert settled("playbook", "write", stdin="caf\u00e9").code == 0
+    assert "not UTF-8" in refused(settled, "goal", "write", "g", b"x\xffy")
+    assert "UTF-8" in refused(settled, "goal", "write", "g", "ä", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert settled("playbook", "write", stdin="caf\u00e9").code == 0 and "café" in settled.read("PLAYBOOK.md")
     said = settled("sensor", "write", "s", "-", stdin="#!/bin/sh\necho 1 # \udcff".encode("utf-8", "surrogateescape"))
-    assert (said.code, said.err) == (0, "")
-    assert (settled.data / "sensors/s.sh").stat().st_mode & 0o111
-    assert "\ufffd" in settled.read("sensors/s.sh")
+    assert said.code == 1 and "not UTF-8" in said.err
+    assert settled("goal", "write", "g", "x", "--journal", b"j\xff").code == 0
+    assert not (settled.data / "sensors/s.sh").exists() and settled.read("goals/g.md") == "x\n"
+
+
+def test_a_body_without_end_is_refused(settled: Looop) -> None:
+    """A stream that never ends fills no memory. Source: spec/cli.md §1 bodies."""
+    said = settled.in_shell("looop goal write g - < /dev/zero")
+    assert said.code == 1 and "nothing was changed" in said.err and not (settled.data / "goals/g.md").exists()
 
 
 def test_an_empty_stdin_is_no_body(settled: Looop) -> None:

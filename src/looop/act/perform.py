@@ -32,12 +32,25 @@ from looop.state.house import House
 _MAX_TIME = 2**62
 
 
-def perform(house: House, move: AnyMove, now: int, *, journal: str = "", goal: str | None = None) -> str:
+def perform(
+    house: House,
+    move: AnyMove,
+    now: int,
+    *,
+    journal: str = "",
+    goal: str | None = None,
+    begin: Callable[[], object] | None = None,
+) -> str:
     """Carry the move out for the loop and return the line that was journaled. `goal` is what a reflex acts for.
 
-    Raises a LooopError whose text a model or a person can act on; then nothing was journaled or stamped.
+    A run_shell calls `begin` once it is announced, and does not run when that raises. Raises a LooopError whose text
+    a model or a person can act on; then nothing was journaled or stamped.
     """
-    close = _EFFECTS[type(move)](house, check_move(move), now)
+    checked, close = check_move(move), None
+    if isinstance(checked, RunShell):
+        close = run_shell(house, checked.cmd, checked.reason or checked.cmd, now, begin=begin).close
+    else:
+        _EFFECTS[type(checked)](house, checked, now)
     if acted_on := move.goal or goal:
         house.best_effort("goal activity", lambda: house.guards.stamp(acted_on, now))
     line = journal.strip() or move.summary
@@ -49,10 +62,6 @@ def perform(house: House, move: AnyMove, now: int, *, journal: str = "", goal: s
 
 def _noop(house: House, move: Noop, now: int) -> None:
     pass
-
-
-def _run_shell(house: House, move: RunShell, now: int) -> Callable[[], object]:
-    return run_shell(house, move.cmd, move.reason or move.cmd, now).close
 
 
 def _write_goal(house: House, move: WriteGoal, now: int) -> None:
@@ -102,9 +111,8 @@ def _no_workers(house: House, move: StartWorker | KillWorker, now: int) -> None:
     raise Refused(f"{move.summary}: this version has no workers yet; use run_shell, or write a goal for a person")
 
 
-_EFFECTS: dict[type, Callable[[House, Any, int], Callable[[], object] | None]] = {
+_EFFECTS: dict[type, Callable[[House, Any, int], None]] = {
     Noop: _noop,
-    RunShell: _run_shell,
     WriteGoal: _write_goal,
     ArchiveGoal: _archive_goal,
     WriteSensor: _write_sensor,

@@ -18,6 +18,10 @@ _SHOWN_CHARS = 512
 _ANNOUNCED_CHARS = 200
 
 
+class Busy(Refused):
+    """The same command was begun before and may still run: not now."""
+
+
 class ShellFailed(LooopError):
     """The command did not end well; the text carries its exit and the tail of its output."""
 
@@ -31,8 +35,18 @@ class Run(Struct, frozen=True):
     close: Callable[[], object]
 
 
-def run_shell(house: House, cmd: str, label: str, now: int, *, by_person: bool = False) -> Run:
+def run_shell(
+    house: House,
+    cmd: str,
+    label: str,
+    now: int,
+    *,
+    by_person: bool = False,
+    begin: Callable[[], object] | None = None,
+) -> Run:
     """Run `cmd` with bash in the data dir. Raises Refused before, ShellFailed after; its output is kept either way.
+
+    `begin` is called between the announcement and the run, so that whoever dies in between is found announced.
 
     The caller takes `Run.close` once the run is on record: until then the announcement stands. A person's own run
     does not take the place of output that the loop still has to see. Source: edge cases 121, 132.
@@ -46,13 +60,16 @@ def run_shell(house: House, cmd: str, label: str, now: int, *, by_person: bool =
         ts=now,
         shell_timeout_secs=knobs.shell_timeout_secs,
         cmd=cmd[:_ANNOUNCED_CHARS],
+        mark=f"shell-{os.urandom(8).hex()}",
     )
     if not by_person and house.intents.is_open(intent.fingerprint):
-        raise Refused(f"not run: the same command was begun before, and nobody knows how it ended: {cmd}")
+        raise Busy(f"not run: the same command was begun before and may still run: {cmd}")
     token = _announce(house, intent)
     close = partial(house.best_effort, "intent of run_shell", partial(_take_back, house, token, intent))
     try:
-        ended = house.setting.processes.run(shell_command(house, cmd))
+        if begin:
+            begin()
+        ended = house.setting.processes.run(shell_command(house, cmd, intent.mark))
     except BaseException:
         close()
         raise
@@ -63,7 +80,7 @@ def run_shell(house: House, cmd: str, label: str, now: int, *, by_person: bool =
     return run
 
 
-def shell_command(house: House, cmd: str) -> Command:
+def shell_command(house: House, cmd: str, mark: str) -> Command:
     """How a shell command is run: bash without login, the data dir, no input, both outputs as one."""
     return Command(
         argv=("bash", "-c", "--", cmd),
@@ -73,6 +90,7 @@ def shell_command(house: House, cmd: str) -> Command:
         keep=_KEEP_BYTES,
         keep_end=True,
         merge_errors=True,
+        mark=mark,
     )
 
 

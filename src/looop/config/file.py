@@ -5,14 +5,17 @@ Keys of older versions are read. Source: spec/cli.md §4, edge cases 103, 145, 2
 """
 
 import difflib
+import errno
 import math
 import os
 import re
+import stat
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from looop.config.api import API_KEYS, ModelApi, model_api
 from looop.model.errors import Corrupt, Unreadable
 from looop.model.usage import CostSpec, Price
 
@@ -49,7 +52,7 @@ _RUNNER_KEYS: dict[str, tuple[type, ...]] = {
     "resume": _TEXT,
     "cost": _TABLE,
     "price": _TABLE,
-}
+} | API_KEYS
 _WITHOUT_EFFECT = {"busy_interval": "interval", "active_interval": "interval"}
 _EXPECTED = {_TEXT: "text", _NUMBER: "a number", _TABLE: "a table"}
 _FORMATTER_PIPE = re.compile(
@@ -57,11 +60,17 @@ _FORMATTER_PIPE = re.compile(
 )
 
 
+_MOST_BYTES = 1 << 20
+_MOST_WARNINGS = 20
+
 T = TypeVar("T")
 
 
 class Config(Struct, frozen=True):
-    """What a person configured. Intervals may be fractions or nonsense: rules/cadence.py clamps them."""
+    """What a person configured. Intervals may be fractions or nonsense: rules/cadence.py clamps them.
+
+    With a model API, `tick_command` is the command line of the child that asks it.
+    """
 
     tick_command: str | None = None
     worker_command: str | None = None
@@ -73,24 +82,39 @@ class Config(Struct, frozen=True):
     max_goal_usd: float | None = None
     cost: CostSpec | None = None
     price: Price | None = None
+    api: ModelApi | None = None
     warnings: tuple[str, ...] = ()
 
     @property
     def runner(self) -> str:
-        """The name of what decides when no reflex does: the tick command's program, or `none`."""
+        """The name of what decides when no reflex does: `provider/model`, the tick command's program, or `none`."""
+        if self.api:
+            return self.api.label
         return program_word(self.tick_command) if self.tick_command else NO_RUNNER
 
 
 def load_config(path: str) -> Config:
     """The config at `path`, the defaults when there is no file. Raises Unreadable, Corrupt."""
     try:
-        with open(path, "rb") as file:
-            data = file.read()
+        with open(path, "rb", opener=_open_file) as file:
+            data = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         return Config()
     except OSError as error:
         raise Unreadable(f"cannot read the config {path}: {error.strerror}") from None
-    return parse_config(_decode(path, data), path)
+    if len(data) > _MOST_BYTES:
+        raise Corrupt(f"{path}: more than {_MOST_BYTES} bytes: that is no config")
+    return parse_config(_decode(path, data.removeprefix(b"\xef\xbb\xbf")), path)
+
+
+def _open_file(path: str, flags: int) -> int:
+    """Open without waiting for what is not a file, such as a FIFO. Raises OSError for that, too."""
+    fd = os.open(path, flags | os.O_NONBLOCK)
+    mode = os.fstat(fd).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "Is a directory" if stat.S_ISDIR(mode) else "Not a regular file")
+    return fd
 
 
 def parse_config(raw: object, path: str) -> Config:
@@ -99,9 +123,12 @@ def parse_config(raw: object, path: str) -> Config:
         raise Corrupt(f"{path}: expected a table of keys, got {type(raw).__name__}")
     warnings = _check(raw, _KEYS, path, "")
     table, where = _chosen(raw, path, warnings)
-    tick = table.get("tick_command") or table.get("tick")
+    tick, api = (
+        (table.get("tick_command") or table.get("tick") or "").strip(),
+        model_api(table, path, where) if where else None,
+    )
     return Config(
-        tick_command=_FORMATTER_PIPE.sub("", tick) if tick else None,
+        tick_command=api.command if api else _FORMATTER_PIPE.sub("", tick) if tick else None,
         worker_command=table.get("worker_command") or table.get("interactive"),
         interval=raw.get("interval", DEFAULT_INTERVAL_S),
         max_next_interval=int(raw.get("max_next_interval", DEFAULT_MAX_NUDGE_S)),
@@ -111,7 +138,8 @@ def parse_config(raw: object, path: str) -> Config:
         max_goal_usd=raw.get("max_goal_usd"),
         cost=_record(table, "cost", CostSpec, path, where),
         price=_record(table, "price", Price, path, where),
-        warnings=tuple(warnings),
+        api=api,
+        warnings=tuple(warnings[:_MOST_WARNINGS]),
     )
 
 
@@ -173,7 +201,7 @@ def _chosen(raw: dict[str, Any], path: str, warnings: list[str]) -> tuple[dict[s
 
 def _with_command(table: dict[str, Any], chosen: str | None, path: str, warnings: list[str]) -> dict[str, Any]:
     """The table of a runner; one that was chosen by name must say what to run. Raises Corrupt."""
-    if chosen and not (table.get("tick_command") or table.get("tick")):
+    if chosen and not (table.get("tick_command") or table.get("tick") or "provider" in table):
         hints = "".join(f"; {warning}" for warning in warnings)
         wanted = f"give it one, or set runner = {NO_RUNNER!r}{hints}"
         raise Corrupt(f"{path}: runner = {chosen!r} has no tick_command: {wanted}")

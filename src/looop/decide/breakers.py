@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from looop.config.file import Config
+from looop.decide.bundle import Bundle
 from looop.decide.streams import Reader, parked_until
 from looop.model.errors import Refused, Unreadable
 from looop.model.records import CostRow, Fault, OpenRun, Parked
@@ -84,9 +85,10 @@ class Breakers(Struct, frozen=True):
         spent = rules.bill_since(self.house.ledger.read().rows, self._today(now)) if self.budget.daily else Bill()
         return Meter(self.budget, spent, self.config)
 
-    def announce(self, run_id: str, now: int) -> None:
+    def announce(self, bundle: Bundle, now: int) -> None:
         """A run begins. Raises Unwritable: then it must not."""
-        self.house.guards.open_run(OpenRun(id=run_id, runner=self.config.runner, ts=now))
+        run = OpenRun(id=bundle.run_id, runner=self.config.runner, ts=now, mark=bundle.mark)
+        self.house.guards.open_run(run)
 
     def settle(self, run_id: str, usage: Usage, goal: str | None, *, ended_well: bool) -> Usage:
         """Put a run that is over into the ledger, and return its usage with the cost that was put there.
@@ -200,12 +202,16 @@ def _degraded(guard: str, fault: Fault) -> Note:
 
 
 def sweep_open_run(house: House) -> None:
-    """Give a run that a crash cut off its row, without a figure. Raises LooopError: then it is done later."""
+    """End a run that a crash cut off, and give it its row, without a figure. Raises LooopError: it is done later.
+
+    Left to itself it would go on spending, and hand over a decision that the next run is taken for.
+    """
     left = house.guards.opened_run()
     if left is None:
         return
     if isinstance(left, Fault) and left.kind == "unreadable":
         raise Unreadable(left.why)
     run = left if isinstance(left, OpenRun) else OpenRun(id="?", runner="?", ts=house.setting.clock.now())
+    house.setting.processes.kill_left(run.mark)
     house.ledger.append(CostRow(ts=utc_stamp(run.ts), kind="tick", id=run.id, runner=run.runner, metered=False))
     house.guards.close_run()

@@ -6,7 +6,9 @@ prompt's input. `prompt_input_of` puts the input together again, and building it
 Every decide of the suite is checked so (tests/integration/test_replay.py).
 """
 
+import errno
 import os
+import stat
 from typing import Any, BinaryIO
 
 import msgspec
@@ -88,13 +90,14 @@ def prompt_input_of(kept: KeptWorld, memory: KeptMemory) -> PromptInput:
 
 
 class Bundle:
-    """One folder below `runs/`, written as the attempt goes along.
+    """One folder below `runs/`, written as the attempt goes along; `mark` finds the processes of its run.
 
     As a context it is removed when a LooopError ends it: nobody was asked, so there is nothing to keep.
     """
 
     def __init__(self, run_id: str, path: str) -> None:
         self.run_id, self.path = run_id, path
+        self.mark = f"{run_id}-{os.urandom(4).hex()}"
 
     @classmethod
     def create(cls, root: str, stamp: str) -> "Bundle":
@@ -138,19 +141,25 @@ class Bundle:
 
 
 class Tee:
-    """Copies of a runner's output; a copy that fails is given up, and `problem` says which and why."""
+    """Copies of a runner's output, up to `limit` bytes; one that fails is given up, `problem` says which and why."""
 
-    def __init__(self, paths: list[str]) -> None:
+    def __init__(self, paths: list[str], limit: int) -> None:
         self._files: dict[str, BinaryIO] = {}
+        self._left = limit
         self.problem = ""
         for path in paths:
             try:
-                self._files[path] = open(path, "wb", buffering=0)  # noqa: SIM115 - closed by close()
+                self._files[path] = open(path, "wb", buffering=0, opener=_open_file)  # noqa: SIM115 - closed by close()
             except OSError as error:
                 self.problem = f"{path}: {error.strerror}"
 
     def write(self, data: bytes) -> None:
         """Add to every copy that still works."""
+        if self._left <= 0:
+            return
+        self._left -= len(data)
+        if self._left <= 0:
+            data += b"\n(the rest is not kept)\n"
         for path, file in list(self._files.items()):
             try:
                 file.write(data)
@@ -162,6 +171,15 @@ class Tee:
         """Close all copies."""
         for file in self._files.values():
             file.close()
+
+
+def _open_file(path: str, flags: int) -> int:
+    """Open for writing without waiting for what is not a file, such as a FIFO. Raises OSError for that, too."""
+    fd = os.open(path, flags | os.O_NONBLOCK, 0o644)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "Not a regular file")
+    return fd
 
 
 def prune_bundles(root: str, keep: int) -> None:

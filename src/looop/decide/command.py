@@ -17,11 +17,13 @@ from time import monotonic
 from msgspec import Struct
 from msgspec.structs import replace
 
+from looop.config.api import DEADLINE, STABLE_BYTES
 from looop.config.file import Config
 from looop.decide.breakers import Meter, OverBudget
 from looop.decide.bundle import Bundle, Tee
 from looop.decide.streams import Verdict, metered, reader_for
-from looop.model.errors import LooopError
+from looop.model.errors import LooopError, Unreadable
+from looop.model.prompt import Prompt
 from looop.rules.final_text import last_decision
 from looop.runtime.clock import wall_clock
 from looop.runtime.command import Command, Ended, OnChunk, pause
@@ -32,6 +34,8 @@ DECISION = ".decision.json"
 _PLACEHOLDER = re.compile(r""""\{\{prompt_file\}\}"|'\{\{prompt_file\}\}'|\{\{prompt_file\}\}""")
 _KEEP_BYTES = 65536
 _KEEP_ERRORS = 4096
+_LOG_BYTES = 8 << 20
+_STREAM_BYTES = 64 << 20
 _SHOWN_CHARS = 400
 
 
@@ -51,18 +55,23 @@ class Answer(Struct, frozen=True):
 
 def drop_stale_decision(house: House) -> None:
     """Remove a decision that nobody asked for; it must never be executed. Raises Unreadable, Unwritable. Item 88."""
-    if house.store.read(DECISION) is not None:
-        discard(house.store, DECISION)
-        house.events.emit("stale_decision")
+    try:
+        if house.store.read(DECISION) is not None:
+            discard(house.store, DECISION)
+            house.events.emit("stale_decision")
+    except Unreadable as error:
+        raise Unreadable(f"{error}: remove it, nobody asked for it") from None
 
 
-def ask_command(house: House, config: Config, bundle: Bundle, prompt: str, meter: Meter) -> Answer:
+def ask_command(house: House, config: Config, bundle: Bundle, prompt: Prompt, meter: Meter) -> Answer:
     """Run the configured command on the bundle's prompt and collect its decision.
 
     Never raises for what the runner does. The meter has followed all of it.
     """
     copies = _Copies(house, bundle, config, meter)
     command = runner_command(house, config.tick_command or "", bundle)
+    if config.api:
+        command = replace(command, env={**house.setting.env, **_hints(prompt, command.deadline_s)})
     began = monotonic()
     try:
         ended = _run_with_retries(house, command, copies)
@@ -74,7 +83,7 @@ def ask_command(house: House, config: Config, bundle: Bundle, prompt: str, meter
         copies.close()
     if copies.problem:
         house.events.emit("guard_degraded", guard="copy of the runner's output", error=copies.problem)
-    return _answer(house, ended, copies.verdict, prompt)
+    return _answer(house, ended, copies.verdict, prompt.text)
 
 
 def runner_command(house: House, tick_command: str, bundle: Bundle) -> Command:
@@ -91,7 +100,15 @@ def runner_command(house: House, tick_command: str, bundle: Bundle) -> Command:
         keep=_KEEP_BYTES,
         keep_end=True,
         keep_errors=_KEEP_ERRORS,
+        mark=bundle.mark,
     )
+
+
+def _hints(prompt: Prompt, deadline_s: int) -> dict[str, str]:
+    """What the child of a model API is told besides its settings: what may be cached, and how long it has."""
+    titles = [title for title, _ in prompt.sections]
+    stable = prompt.sections[: titles.index("PLAYBOOK") + 1] if "PLAYBOOK" in titles else []
+    return {STABLE_BYTES: str(sum(size for _, size in stable)), DEADLINE: str(deadline_s)}
 
 
 def _run_with_retries(house: House, command: Command, copies: "_Copies") -> Ended:
@@ -180,8 +197,8 @@ class _Copies:
     def __init__(self, house: House, bundle: Bundle, config: Config, meter: Meter) -> None:
         self._clock, self._config, self._meter = house.setting.clock, config, meter
         self._env = house.setting.env
-        self._tee = Tee([bundle.file("output.log"), os.path.join(house.setting.root, "tick.log")])
-        self._raw = Tee([bundle.file("stream.jsonl")])
+        self._tee = Tee([bundle.file("output.log"), os.path.join(house.setting.root, "tick.log")], _LOG_BYTES)
+        self._raw = Tee([bundle.file("stream.jsonl")], _STREAM_BYTES)
         self._lines, self._error_lines = _Lines(self._hear), _Lines(self._hear_error)
         self.errors = self._error_lines.feed
         self.begin()

@@ -12,13 +12,13 @@ from msgspec.structs import replace
 from looop.config.file import NO_RUNNER, Config
 from looop.decide.attempt import Attempt
 from looop.decide.breakers import Breakers
-from looop.decide.bundle import Bundle, prompt_input_of
+from looop.decide.bundle import Bundle, prompt_input_of, prune_bundles
 from looop.decide.command import Answer, ask_command, drop_stale_decision
 from looop.decide.inputs import Inputs, inputs_of
-from looop.decide.reflex import judge_reflexes, keep_judgement, mark_if_unrepeatable
+from looop.decide.reflex import judge_reflexes, keep_judgement
 from looop.model.decision import Decision, emitted, parse_decision
 from looop.model.errors import Invalid, LooopError
-from looop.model.moves import Noop
+from looop.model.moves import Noop, StartWorker
 from looop.model.prompt import Prompt
 from looop.model.world import World
 from looop.rules.gates import Memory, with_attempt
@@ -58,7 +58,7 @@ class Decider(Struct, frozen=True):
         except LooopError as error:
             return Attempt(ending="blocked", source="", error=str(error))
         try:
-            attempt = self._attempt(Case(world, memory, judgement, now))
+            attempt = self._within_goal_budget(self._attempt(Case(world, memory, judgement, now)))
         except LooopError as error:
             attempt = Attempt(ending="blocked", source="", error=str(error))
         return replace(attempt, goals=judgement.statuses)
@@ -80,7 +80,6 @@ class Decider(Struct, frozen=True):
         with self._bundle(case) as bundle:
             _keep_inputs(bundle, self._inputs(case, Config()), decision)
             self.house.guards.record_attempts(with_attempt(case.memory, case.now))
-            after = mark_if_unrepeatable(self.house, firing, ledger, case.world)
         return Attempt(
             ending="decided",
             source=firing.label,
@@ -88,7 +87,7 @@ class Decider(Struct, frozen=True):
             decision=decision,
             bundle=bundle,
             goal=firing.goal,
-            after=after,
+            after=fired(ledger, firing, case.world),
             after_failure=fired(ledger, firing, case.world, failed=True),
         )
 
@@ -104,9 +103,9 @@ class Decider(Struct, frozen=True):
             _keep_inputs(bundle, inputs, None)
             bundle.write("prompt.md", prompt.text.encode("utf-8", "replace"))
             house.guards.record_attempts(with_attempt(case.memory, case.now))
-            breakers.announce(bundle.run_id, case.now)
+            breakers.announce(bundle, case.now)
         _announce(house, prompt, config.runner, bundle)
-        answer = ask_command(house, config, bundle, prompt.text, meter)
+        answer = ask_command(house, config, bundle, prompt, meter)
         breakers.park(answer.limit)
         attempt = Attempt(
             ending="stopped",
@@ -121,11 +120,20 @@ class Decider(Struct, frozen=True):
         ended_well = not (answer.error or answer.stopped)
         return replace(attempt, usage=breakers.settle(bundle.run_id, meter.usage, goal, ended_well=ended_well))
 
+    def _within_goal_budget(self, attempt: Attempt) -> Attempt:
+        """The attempt, failed when it would start a worker for a goal that has used up its budget. Design §6."""
+        move = attempt.decision.move if attempt.decision else None
+        if not isinstance(move, StartWorker):
+            return attempt
+        why = Breakers(self.house, self.config()).goal_closed(move.id)
+        return replace(attempt, ending="failed", decision=None, error=why) if why else attempt
+
     def _inputs(self, case: Case, config: Config) -> Inputs:
         return inputs_of(self.house, case.world, case.memory, case.judgement, config, case.now)
 
     def _bundle(self, case: Case) -> Bundle:
         setting = self.house.setting
+        prune_bundles(setting.root, setting.knobs.runs_keep)
         return Bundle.create(setting.root, second_stamp(setting.clock, case.now))
 
 

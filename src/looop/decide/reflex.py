@@ -1,17 +1,16 @@
 """Reflexes as a decider: deterministic, free, always on. What fires is judged in rules/reflexes.py; here it is kept.
 
 Note [Marking before or after]
-A run_shell is marked as fired before it runs: after a crash nobody knows whether it ran, and it must not run
-twice. Every other move may be repeated without harm, so it is marked after its effect: after a crash before the
-effect it is not lost.
+A run_shell is marked as fired once it is announced and before it runs: after a crash nobody knows whether it ran, and
+it must not run twice, but its announcement is found. Every other move may be repeated without harm, so it is marked
+after its effect: after a crash before the effect it is not lost.
 """
 
 from looop.model.errors import Unreadable
-from looop.model.moves import RunShell
 from looop.model.records import Fault, ReflexLedger
 from looop.model.world import World
 from looop.rules.gates import Memory
-from looop.rules.reflexes import Firing, Judgement, fired, judge
+from looop.rules.reflexes import Judgement, judge
 from looop.state.house import House
 
 
@@ -34,15 +33,3 @@ def keep_judgement(house: House, judgement: Judgement, before: ReflexLedger | No
     """Remember what was judged, unless it is what was known anyway. Raises Unwritable."""
     if judgement.ledger != before:
         house.guards.record_reflexes(judgement.ledger)
-
-
-def mark_if_unrepeatable(house: House, firing: Firing, ledger: ReflexLedger, world: World) -> ReflexLedger | None:
-    """The ledger to keep once the move was made, None when it is kept already. See Note [Marking before or after].
-
-    Raises Unwritable: then the move must not be made.
-    """
-    marked = fired(ledger, firing, world)
-    if not isinstance(firing.move, RunShell):
-        return marked
-    house.guards.record_reflexes(marked)
-    return None

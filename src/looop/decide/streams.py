@@ -12,11 +12,13 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from looop.config.api import CHILD
 from looop.decide.stream_base import KEEP, Reader, Verdict, whole
 from looop.decide.stream_claude import ClaudeReader
 from looop.decide.stream_codex import CodexReader
 from looop.decide.stream_cost import metered
 from looop.decide.stream_limit import limit_reached, parked_until
+from looop.decide.stream_model import ModelReader
 from looop.decide.stream_opencode import OpencodeReader
 from looop.decide.stream_pi import PiReader
 from looop.decide.stream_rollout import Rollout, codex_home
@@ -74,6 +76,7 @@ _PROGRAMS = {
     "codex": _Program(CodexReader, "codex", (("--json",), ("--experimental-json",))),
     "opencode": _Program(OpencodeReader, "opencode-ai", (("--format", "json"),)),
     "pi": _Program(PiReader, "pi-coding-agent", (("--mode", "json"),)),
+    CHILD: _Program(ModelReader, CHILD, (("--settings",),)),
 }
 
 

@@ -14,6 +14,7 @@ from looop.model.errors import Invalid
 from looop.model.ids import require_id
 from looop.model.moves import ALL_MOVES, AnyMove, Move, WriteSchedule
 
+MAX_TEXT = 1 << 20
 MIN_EVERY_S = 60
 ACTIONS = tuple(cast(str, move.__struct_config__.tag) for move in ALL_MOVES)
 _BY_ACTION: dict[str, type[Move]] = dict(zip(ACTIONS, ALL_MOVES, strict=True))
@@ -72,11 +73,26 @@ def check_move(move: AnyMove) -> AnyMove:
     for field in ("id", "name"):
         if (value := getattr(move, field, None)) is not None:
             require_id(value, f"{move.kind} {field}")
+    for field in move.__struct_fields__:
+        _check_text(move, field, getattr(move, field))
     if isinstance(move, WriteSchedule):
         _check_trigger(move)
     if getattr(move, "cmd", "x").strip() == "":
         raise Invalid("run_shell: `cmd` is blank")
     return move
+
+
+def _check_text(move: AnyMove, field: str, value: object) -> None:
+    if not isinstance(value, str):
+        return
+    if len(value) > MAX_TEXT:
+        raise Invalid(f"{move.action}: `{field}` has {len(value)} characters: at most {MAX_TEXT} are allowed")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise Invalid(
+            f"{move.action}: `{field}` holds what is not UTF-8: nothing was changed (a terminal needs a UTF-8 locale)"
+        ) from None
 
 
 def _check_trigger(move: WriteSchedule) -> None:

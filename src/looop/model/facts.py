@@ -61,6 +61,7 @@ FACTS: dict[str, Fact] = {
     "sensor_flapping": Fact(
         "sense.flapping", "warn", "{sensor} changes every beat ({streak}): move what is volatile to its detail"
     ),
+    "seeded": Fact("seed.done", "warn", "no PLAYBOOK.md was there: {data_dir} got its first files again"),
     "seed_degraded": Fact("seed.degraded", "warn", "{error}"),
     "watch_degraded": Fact("watch.degraded", "warn", "{error}"),
     "late_beat": Fact("pulse.late", "warn", "this beat is {late_s}s late"),

@@ -77,13 +77,17 @@ class NextWake(Struct, frozen=True):
 
 
 class Intent(Struct, frozen=True):
-    """Written before a run_shell, removed after it: what is left over was interrupted. `cmd` is for people."""
+    """Written before a run_shell, removed after it: what is left over was interrupted.
+
+    `cmd` is for people; `mark` finds what it started.
+    """
 
     kind: str
     fingerprint: str
     ts: int
     shell_timeout_secs: int | None = None
     cmd: str = ""
+    mark: str = ""
 
 
 class ReflexState(Struct, frozen=True):
@@ -165,11 +169,12 @@ class Unmetered(Struct, frozen=True):
 
 
 class OpenRun(Struct, frozen=True):
-    """A model run that was begun: what is left over has no row in the ledger yet."""
+    """A model run that was begun: what is left over has no row in the ledger yet. `mark` finds its processes."""
 
     id: str
     runner: str
     ts: int
+    mark: str = ""
 
 
 class Parked(Struct, frozen=True):

@@ -61,7 +61,9 @@ def _begin(house: House, now: int) -> None:
     house.events.emit("tick_start")
     house.best_effort("cost ledger", lambda: sweep_open_run(house))
     try:
-        for left in house.intents.sweep(now, house.setting.knobs.shell_timeout_secs):
+        processes = house.setting.processes
+        for left in house.intents.sweep(now, house.setting.knobs.shell_timeout_secs, processes.is_alive):
+            processes.kill_left(left.mark)
             house.events.emit("tick_interrupted", action=left.action, fingerprint=left.fingerprint, cmd=left.cmd)
             what = left.cmd or left.fingerprint
             house.note(f"an earlier {left.action} was interrupted; look whether it was done: {what}", now)

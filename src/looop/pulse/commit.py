@@ -10,13 +10,14 @@ from msgspec.structs import replace
 
 from looop import __version__
 from looop.act.perform import perform
+from looop.act.shell import Busy
 from looop.decide.attempt import Attempt
 from looop.decide.bundle import Outcome, prune_bundles
 from looop.model.decision import Decision
 from looop.model.errors import LooopError
 from looop.model.facts import FACTS
 from looop.model.moves import Noop, RunShell
-from looop.model.records import Failure, NoopMark, ShellOutput
+from looop.model.records import Failure, NoopMark, ReflexLedger, ShellOutput
 from looop.model.report import BeatReport
 from looop.model.world import World
 from looop.rules import gates
@@ -44,7 +45,16 @@ def conclude(house: House, world: World, memory: Memory, attempt: Attempt) -> Be
     if attempt.decision is None:
         return _fail(house, world, memory, attempt, replace(report, reason=attempt.error))
     try:
-        line = perform(house, attempt.decision.move, now, journal=attempt.decision.journal, goal=attempt.goal)
+        line = perform(
+            house,
+            attempt.decision.move,
+            now,
+            journal=attempt.decision.journal,
+            goal=attempt.goal,
+            begin=lambda: _keep_reflexes(house, attempt.after),
+        )
+    except Busy as error:
+        return _fail(house, world, memory, replace(attempt, after_failure=None), replace(report, reason=str(error)))
     except LooopError as error:
         return _fail(house, world, memory, attempt, replace(report, reason=str(error)))
     return _commit(house, world, memory, attempt, attempt.decision, replace(report, ending="decided", journal=line))
@@ -75,7 +85,8 @@ def _commit(
     guards, is_noop = house.guards, isinstance(decision.move, Noop)
     mark = NoopMark(ts=house.setting.clock.now(), hash=world.hash) if is_noop else None
     house.best_effort("commit", lambda: guards.commit(world))
-    house.best_effort("reflexes", lambda: guards.record_reflexes(attempt.after) if attempt.after else None)
+    if not isinstance(decision.move, RunShell):
+        house.best_effort("reflexes", lambda: _keep_reflexes(house, attempt.after))
     house.best_effort("backoff", guards.forgive)
     house.best_effort("noop", lambda: guards.mark_noop(mark))
     if attempt.prompt_bytes and isinstance(memory.shell, ShellOutput):
@@ -104,9 +115,8 @@ def _fail(house: House, world: World, memory: Memory, attempt: Attempt, report: 
     backoff = gates.after_failure(world, memory, now)
     name = _FAILURES.get(attempt.ending, "tick_failed")
     failure = Failure(ts=now, run_id=report.run_id, code=FACTS[name].code, error=report.reason, fails=backoff.fails)
-    guards, after = house.guards, attempt.after_failure
-    house.best_effort("backoff", lambda: guards.record_failure(backoff, failure))
-    house.best_effort("reflexes", lambda: guards.record_reflexes(after) if after else None)
+    house.best_effort("backoff", lambda: house.guards.record_failure(backoff, failure))
+    house.best_effort("reflexes", lambda: _keep_reflexes(house, attempt.after_failure))
     house.note(f"failed · {report.source} · {report.summary or attempt.ending}: {report.reason}"[:_FAILURE_CHARS], now)
     house.events.emit(
         name,
@@ -117,6 +127,12 @@ def _fail(house: House, world: World, memory: Memory, attempt: Attempt, report: 
         replay=attempt.bundle.path if attempt.bundle else "",
     )
     return _close_bundle(house, attempt, report)
+
+
+def _keep_reflexes(house: House, ledger: ReflexLedger | None) -> None:
+    """Remember what the reflexes have done; see the note in decide/reflex.py. Raises Unwritable."""
+    if ledger is not None:
+        house.guards.record_reflexes(ledger)
 
 
 def _close_bundle(house: House, attempt: Attempt, report: BeatReport) -> BeatReport:

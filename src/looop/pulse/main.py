@@ -100,6 +100,8 @@ class Pulse:
     def _step(self, *, forced: bool) -> BeatReport:
         """One beat, with the wake that is due served and the one that is wished for set."""
         house = self._house
+        if not self._lock.keep():
+            house.events.emit("pulse_degraded", error="the data dir or its lock was replaced: taken anew")
         self._settle_again()
         now = house.setting.clock.now()
         wake = due_wake(house, now)
@@ -120,7 +122,8 @@ class Pulse:
 
     def _settle_again(self) -> None:
         try:
-            settle(self._house)
+            if settle(self._house):
+                self._house.events.emit("seeded", data_dir=self._paths.data_dir)
         except LooopError as error:
             self._house.events.emit("sense_degraded", error=str(error))
 

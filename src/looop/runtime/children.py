@@ -34,6 +34,7 @@ _STOP_GRACE_S = 1.5
 _REAP_GRACE_S = 5.0  # a killed process can hang in the kernel, or belong to root: then it is left behind
 _LONGEST_DEADLINE_S = 10**9
 _LONGEST_WAIT_S = 3600.0  # epoll refuses timeouts beyond 24 days
+_SCARCE = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 _HINTS = {
     errno.EACCES: "is its exec bit set, and that of the interpreter in its #! line?",
     errno.ENOEXEC: "does it begin with a #! line?",
@@ -166,8 +167,8 @@ class Loop:
             if self._stop_fd >= 0:
                 self._selector.register(self._stop_fd, selectors.EVENT_READ)
             while queue or self._live:
-                while queue and len(self._live) < _SIDE_BY_SIDE:
-                    self._start(*queue.popleft())
+                while queue and len(self._live) < _SIDE_BY_SIDE and self._start(*queue[0]):
+                    queue.popleft()
                 if self._live:
                     self._turn()
         except BaseException:
@@ -177,22 +178,26 @@ class Loop:
             self._selector.close()
         return [self._results[slot] for slot in range(len(commands))]
 
-    def _start(self, slot: int, command: Command) -> None:
+    def _start(self, slot: int, command: Command) -> bool:
+        """Start it, or find out why it cannot; False when it has to wait until others give something back."""
         if self._stop and self._stop.requested():
             self._results[slot] = Ended(stopped=True)
-            return
-        self._starting = os.urandom(8).hex()
+            return True
+        self._starting = command.mark or os.urandom(8).hex()
         try:
             run = _Run(slot, command, self._starting, *self._listeners)
         except (OSError, ValueError, subprocess.SubprocessError) as exc:
+            if self._live and getattr(exc, "errno", None) in _SCARCE:
+                return False
             self._results[slot] = Ended(spawn_error=_describe(exc))
-            return
+            return True
         self._live.append(run)
         self._starting = ""
         for pipe in run.pipes:
             self._selector.register(pipe.fd, selectors.EVENT_READ, partial(self._read, run, pipe))
         if run.exit_fd >= 0:
             self._selector.register(run.exit_fd, selectors.EVENT_READ, partial(self._note_exit, run))
+        return True
 
     def _turn(self) -> None:
         """Wait for something, take at most one chunk from each pipe, then see where every run stands."""
@@ -336,4 +341,4 @@ def _describe(exc: Exception) -> str:
     if not isinstance(exc, OSError) or exc.errno is None:
         return str(exc)
     hint = _HINTS.get(exc.errno)
-    return f"{exc.strerror}: {exc.filename}" + (f" ({hint})" if hint else "")
+    return str(exc.strerror) + (f": {exc.filename}" if exc.filename else "") + (f" ({hint})" if hint else "")

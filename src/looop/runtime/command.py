@@ -11,7 +11,10 @@ OnChunk = Callable[[bytes], None]
 
 
 class Command(Struct, frozen=True):
-    """What to run. `deadline_s` and `flood`: 0 is never. `stdin` names a file, None is /dev/null."""
+    """What to run. `deadline_s` and `flood`: 0 is never. `stdin` names a file, None is /dev/null.
+
+    All that it starts is found by `mark` (see runtime/kin.py), one of its own unless it is given.
+    """
 
     argv: Sequence[str]
     cwd: str
@@ -23,6 +26,7 @@ class Command(Struct, frozen=True):
     keep_errors: int = 1024
     merge_errors: bool = False
     flood: int = 0
+    mark: str = ""
 
 
 class Ended(Struct, frozen=True):

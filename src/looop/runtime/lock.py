@@ -7,6 +7,7 @@ Source: spec/beat.md §15, edge cases 139-142.
 import fcntl
 import os
 import select
+from collections.abc import Callable
 from contextlib import suppress
 
 from looop.model.errors import AlreadyRunning, Unwritable
@@ -26,7 +27,7 @@ class PulseLock:
         path = os.path.join(self._folder, "lock")
         try:
             os.makedirs(self._folder, exist_ok=True)
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
         except OSError as error:
             raise Unwritable(f"cannot open the lock {path}: {error.strerror}") from None
         if not _lock(fd):
@@ -34,6 +35,22 @@ class PulseLock:
             raise AlreadyRunning(f"already running (pid {holder(os.path.dirname(self._folder)) or '?'})")
         self._fd = fd
         self._note_pid()
+
+    def keep(self) -> bool:
+        """Make sure that the lock file is still the one that is held; False when it had to be taken anew.
+
+        A data dir, or its `.lock`, can be replaced under a pulse. Raises AlreadyRunning, Unwritable.
+        """
+        try:
+            there, held = os.stat(os.path.join(self._folder, "lock")), os.fstat(self._fd)
+            if (there.st_dev, there.st_ino) == (held.st_dev, held.st_ino):
+                return True
+        except OSError:
+            pass
+        os.close(self._fd)
+        self._fd = -1
+        self.acquire()
+        return False
 
     def release(self) -> None:
         """Give the lock up and remove the pid note."""
@@ -44,7 +61,8 @@ class PulseLock:
             self._fd = -1
 
     def _note_pid(self) -> None:
-        with suppress(OSError), open(os.path.join(self._folder, "pid"), "w", encoding="ascii") as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK
+        with suppress(OSError), open(os.path.join(self._folder, "pid"), "w", opener=_opener(flags)) as file:
             file.write(f"{os.getpid()}\n")
 
 
@@ -62,7 +80,7 @@ def _lock(fd: int) -> bool:
 def is_held(root: str) -> bool:
     """Whether a pulse runs. A lock that cannot be opened is held by nobody."""
     try:
-        fd = os.open(os.path.join(root, ".lock", "lock"), os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(os.path.join(root, ".lock", "lock"), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return False
     try:
@@ -77,7 +95,13 @@ def is_held(root: str) -> bool:
 def holder(root: str) -> str:
     """The pid the holder noted, empty when it cannot be told. For messages only."""
     try:
-        with open(os.path.join(root, ".lock", "pid"), encoding="ascii") as file:
-            return file.read(32).strip()
+        flags = os.O_RDONLY | os.O_NONBLOCK
+        with open(os.path.join(root, ".lock", "pid"), encoding="ascii", opener=_opener(flags)) as file:
+            return (file.read(32) or "").strip()
     except (OSError, ValueError):
         return ""
+
+
+def _opener(flags: int) -> Callable[[str, int], int]:
+    """Opens with these flags alone: what is not a file, such as a FIFO, must not make us wait."""
+    return lambda path, _: os.open(path, flags, 0o644)

@@ -3,6 +3,7 @@
 The machinery is in runtime/children.py and loaded by the first run: most verbs start nothing.
 """
 
+import os
 from collections.abc import Sequence
 
 from looop.runtime.command import Command, Ended, OnChunk, Stop
@@ -19,6 +20,22 @@ class Processes:
         from looop.runtime.children import Loop
 
         return Loop(self._stop, on_output, on_errors).complete([command])[0]
+
+    def kill_left(self, mark: str) -> None:
+        """Kill what a run with this mark has left behind, when its loop died before it."""
+        from looop.runtime.kin import kill_kin
+
+        kill_kin(mark)
+
+    def is_alive(self, pid: int) -> bool:
+        """Whether some process has this pid, whoever owns it."""
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
 
     def run_all(self, commands: Sequence[Command]) -> list[Ended]:
         """Run all of them side by side; results in the order given."""

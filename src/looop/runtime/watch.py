@@ -48,6 +48,8 @@ class Watcher:
             self._observer = _new_observer()
             self._watch_folders()
             self._observer.start()
+        except RuntimeError as error:  # no thread to be had
+            self._fall_back(OSError(errno.EAGAIN, str(error)))
         except OSError as error:
             if error.errno not in _RESOURCES:
                 raise
@@ -91,9 +93,17 @@ class Watcher:
     def _note(self, folder: str, name: str) -> None:
         """Called from the observer's thread."""
         if self._wanted(folder, name):
-            self._changed.add(f"{folder}/{name}" if folder else name)
-            with suppress(BlockingIOError, OSError):
-                os.write(self._writer, b"!")
+            self._wake(f"{folder}/{name}" if folder else name)
+
+    def _note_lost(self, folder: str) -> None:
+        """Called from the observer's thread: the watched folder itself is gone."""
+        self._lost.add(folder)
+        self._wake(folder or ".")
+
+    def _wake(self, path: str) -> None:
+        self._changed.add(path)
+        with suppress(BlockingIOError, OSError):
+            os.write(self._writer, b"!")
 
     def _watch_folders(self) -> None:
         if self._observer is None:
@@ -109,12 +119,14 @@ class Watcher:
         here = _identity(path)
         seen, watch = self._watched.get(folder, (None, None))
         if watch and (folder in self._lost or here != seen):
+            if folder not in self._lost:
+                self._changed.add(folder or ".")
             del self._watched[folder]
             with suppress(KeyError, OSError):
                 self._observer.unschedule(watch)
         if folder not in self._watched and here:
             self._lost.discard(folder)
-            handler = _handler(partial(self._note, folder), partial(self._lost.add, folder))
+            handler = _handler(path, partial(self._note, folder), partial(self._note_lost, folder))
             self._watched[folder] = here, self._observer.schedule(handler, path, event_filter=_event_filter())
 
     def _fall_back(self, error: OSError) -> None:
@@ -166,13 +178,14 @@ def _identity(folder: str) -> tuple[int, int] | None:
     return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
 
 
-def _handler(note: Callable[[str], None], lost: Callable[[], None]) -> Any:
+def _handler(watched: str, note: Callable[[str], None], lost: Callable[[], None]) -> Any:
     from watchdog.events import FileSystemEventHandler
 
     class Handler(FileSystemEventHandler):
         def on_any_event(self, event: Any) -> None:
             if event.is_directory:
-                lost()
+                if event.src_path == watched:
+                    lost()
                 return
             for path in (event.src_path, event.dest_path):
                 if path:

@@ -4,7 +4,7 @@ Source: spec/beat.md §12, edge cases 132-138.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
@@ -12,16 +12,17 @@ from looop.model.records import Intent
 from looop.state.codec import decode_record, encode_record, read_record
 from looop.store.protocol import Store
 
-_NAME = re.compile(r"\.action-wal(\..+)?\.json")
+_NAME = re.compile(r"\.action-wal(\.(?:([0-9]{1,9})-)?.+)?\.json")
 _GRACE_S = 60
 
 
 class Interrupted(Struct, frozen=True):
-    """An action that was begun and never ended; `?` where the record does not say. `cmd` may be empty."""
+    """An action that was begun and never ended; `?` where the record does not say. `cmd` and `mark` may be empty."""
 
     action: str
     fingerprint: str
     cmd: str = ""
+    mark: str = ""
 
 
 class Intents:
@@ -45,25 +46,36 @@ class Intents:
         records = (read_record(self._store, key, Intent) for key in self._keys())
         return any(isinstance(record, Intent) and record.fingerprint == fingerprint for record in records)
 
-    def sweep(self, now: int, default_timeout_s: int) -> Iterator[Interrupted]:
-        """What was interrupted, one by one: announced, and older than its own deadline plus a minute.
+    def sweep(self, now: int, default_timeout_s: int, is_alive: Callable[[int], bool]) -> Iterator[Interrupted]:
+        """What was interrupted, one by one: announced by a process that is gone.
 
-        Each record goes once its report has been taken, so a crash in between reports it again. An action without a
-        deadline is never judged. Raises Unreadable, Unwritable.
+        A record that does not say what it started may have an heir; it counts once it is older than its own deadline
+        plus a minute, and never without a deadline. Each record goes once its report has been taken, so a crash in
+        between reports it again. Raises Unreadable, Unwritable.
         """
         for key in self._keys():
             blob = self._store.read(key)
             record = None if blob is None else decode_record(blob.data, key, Intent)
-            if blob is None or (isinstance(record, Intent) and not _is_over(record, now, default_timeout_s)):
+            if blob is None or (
+                isinstance(record, Intent)
+                and not _is_orphaned(key, record, is_alive)
+                and not _is_over(record, now, default_timeout_s)
+            ):
                 continue
             if isinstance(record, Intent):
-                yield Interrupted(action=record.kind, fingerprint=record.fingerprint, cmd=record.cmd)
+                yield Interrupted(record.kind, record.fingerprint, record.cmd, record.mark)
             else:
                 yield Interrupted(action="?", fingerprint="?")
             self._store.swap(key, blob.data, None)
 
     def _keys(self) -> list[str]:
         return [entry.name for entry in self._store.list("") if _NAME.fullmatch(entry.name)]
+
+
+def _is_orphaned(key: str, record: Intent, is_alive: Callable[[int], bool]) -> bool:
+    """Whether the process that announced it, named in the key, is gone."""
+    found = _NAME.fullmatch(key)
+    return bool(record.mark and found and found[2] and not is_alive(int(found[2])))
 
 
 def _is_over(record: Intent, now: int, default_timeout_s: int) -> bool:

@@ -12,11 +12,13 @@ Note [Full sync]: on macOS fsync leaves the data in the drive's cache; F_FULLFSY
 import errno
 import fcntl
 import os
+import select
 import stat
 import time
 from itertools import count
 
 _serial = count()
+_PATIENCE_S = 10
 _FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)
 
 
@@ -66,10 +68,13 @@ class Disk:
         return found
 
     def lock(self, path: str) -> int:
-        """Wait for the exclusive lock on a file, made if absent; it is held until the descriptor is closed."""
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        """Wait for the exclusive lock on a file, made if absent; it is held until the descriptor is closed.
+
+        Raises TimeoutError when somebody else holds it for longer than any change of ours takes.
+        """
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o644)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            _flock(fd)
         except BaseException:
             os.close(fd)
             raise
@@ -139,6 +144,19 @@ class Disk:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def _flock(fd: int) -> None:
+    ends, pause_s = time.monotonic() + _PATIENCE_S, 0.0005
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > ends:
+                raise TimeoutError(errno.ETIMEDOUT, f"another process has held its lock for {_PATIENCE_S} s") from None
+            select.select([], [], [], pause_s)
+            pause_s = min(pause_s * 1.5, 0.01)
 
 
 def _regular(fd: int) -> os.stat_result:

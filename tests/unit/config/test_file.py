@@ -101,7 +101,7 @@ def test_a_misspelt_command_is_no_silent_none() -> None:
         parsed(runner="x", runners={"x": {"tick_comand": "t"}})
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", "null", '"x"', "\ufeff{}", '{"interval": NaN}', "[" * 5000])
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", '"x"', '{"interval": NaN}', "[" * 5000])
 def test_what_is_no_config_is_corrupt(tmp_path: Path, text: str) -> None:
     """Garbage is an error that names the file, never the default. Source: spec/edge-cases.md items 146, 234."""
     path = tmp_path / "config.json"

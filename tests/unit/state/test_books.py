@@ -176,8 +176,20 @@ def test_two_actors_have_separate_records() -> None:
     assert store.read(token) is not None
     intents.end(token, mine)
     assert store.read(token) is None and store.read(other) is not None
-    assert [left.fingerprint for left in intents.sweep(69, 0)] == []
-    assert [left.fingerprint for left in intents.sweep(70, 0)] == ["t"]
+    assert [left.fingerprint for left in intents.sweep(69, 0, lambda _: False)] == []
+    assert [left.fingerprint for left in intents.sweep(70, 0, lambda _: True)] == ["t"]
+
+
+def test_what_a_dead_process_announced_is_over_at_once() -> None:
+    """A record that names what it started is judged by its process, which the key names, not by its age.
+
+    Source: spec/edge-cases.md item 132.
+    """
+    intents = Intents(MemoryStore())
+    for pid in (1, 2):
+        intents.begin(f"{pid}-a", Intent(kind="shell", fingerprint=str(pid), ts=0, shell_timeout_secs=0, mark="m"))
+    assert [left.fingerprint for left in intents.sweep(10**9, 0, lambda pid: pid == 1)] == ["2"]
+    assert [left.fingerprint for left in intents.sweep(10**9, 0, lambda pid: pid == 1)] == []
 
 
 def test_an_archive_says_under_which_name() -> None:
