@@ -61,13 +61,7 @@ class Breakers(Struct, frozen=True):
     @property
     def budget(self) -> Budget:
         """What may be spent: environment over config over the default of 10 USD a day. Source: spec/beat.md §6.5."""
-        knobs, config = self.house.setting.knobs, self.config
-        tokens = rules.limit(knobs.max_daily_tokens, config.max_daily_tokens)
-        return Budget(
-            daily_usd=rules.limit(knobs.max_daily_usd, config.max_daily_usd, rules.DEFAULT_DAILY_USD),
-            daily_tokens=None if tokens is None else int(tokens),
-            goal_usd=rules.limit(knobs.max_goal_usd, config.max_goal_usd),
-        )
+        return rules.budget_of(self.house.setting.knobs, self.config)
 
     def closed(self, now: int) -> Note | None:
         """Why no model may be asked now, None when one may. What cannot be read keeps its breaker closed."""
