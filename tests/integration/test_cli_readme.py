@@ -9,9 +9,11 @@ import msgspec
 import pytest
 
 from looop.config.file import parse_config
-from looop.contract.verbs import Failing, GoalView, SensorRun, SensorView, StateView
+from looop.contract.doctor import Checkup, Finding
+from looop.contract.money import CostReport, GoalBill, Spent
+from looop.contract.verbs import Failing, GoalView, Money, SensorRun, SensorView, StateView
 from looop.model.prompt import GoalStatus
-from looop.model.report import BeatReport
+from looop.model.report import BeatReport, SectionSize
 from tests.fakes.command import Looop
 
 ROOT = Path(__file__).parents[2]
@@ -56,17 +58,20 @@ def test_the_goal_of_the_readme_is_bounded(looop: Looop) -> None:
     assert (looop.folder / "app-uncommitted.log").read_text().count("?? draft.txt\n") == 3
 
 
-@pytest.mark.parametrize("record", [StateView, Failing, BeatReport, GoalView, GoalStatus, SensorView, SensorRun])
+RECORDS = [StateView, Failing, Money, BeatReport, SectionSize, GoalView, GoalStatus, SensorView, SensorRun]
+
+
+@pytest.mark.parametrize("record", [*RECORDS, CostReport, Spent, GoalBill, Checkup, Finding])
 def test_the_contract_names_every_field(record: type[msgspec.Struct]) -> None:
     """docs/contract.md names each field that scripts can read."""
     page = (ROOT / "docs/contract.md").read_text(encoding="utf-8")
     assert [field for field in record.__struct_fields__ if f"`{field}`" not in page] == []
 
 
-def test_the_config_of_the_runners_page_is_one() -> None:
-    """The config that docs/runners.md shows is read without a warning, and it names a runner."""
+def test_the_configs_of_the_runners_page_are_configs() -> None:
+    """Each config that docs/runners.md shows is read without a warning, and names a runner."""
     page = (ROOT / "docs/runners.md").read_text(encoding="utf-8")
-    block = re.search(r"^```toml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
-    assert block
-    config = parse_config(tomllib.loads(block[1]), "config.toml")
-    assert (config.runner, config.warnings) == ("claude", ())
+    blocks = re.findall(r"^```toml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    configs = [parse_config(tomllib.loads(block), "config.toml") for block in blocks]
+    assert [config.runner for config in configs] == ["anthropic/claude-sonnet-5", "claude"]
+    assert not any(config.warnings for config in configs)
