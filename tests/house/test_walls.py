@@ -84,6 +84,9 @@ BANNED = {
     "print": "print('x')\n",
     "shell": "import subprocess\n\nsubprocess.run('ls', shell=True)\n",
     "relative": "from . import beat\n",
+    "anthropic": "import anthropic\n\nprint(anthropic)\n",
+    "openai": "def ask() -> None:\n    import openai\n\n    openai.OpenAI()\n",
+    "genai_prices": "from genai_prices import calc_price\n\nPRICE = calc_price\n",
     "broad except": "try:\n    pass\nexcept Exception:\n    pass\n",
 }
 
