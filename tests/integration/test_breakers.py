@@ -158,9 +158,9 @@ def test_tokens_without_dollars_are_priced(home: Home) -> None:
 
 @pytest.mark.parametrize("cap", ["knob", "config", "default"])
 def test_a_reached_cap_lets_no_run_begin(home: Home, cap: str) -> None:
-    """Environment over config over 10 USD; it idles, says the figures, spends nothing, and opens at midnight.
+    """Environment over config over 10 USD; it idles, says the figures, spends nothing, and opens at local midnight.
 
-    Source: spec/beat.md §6.5.
+    Source: spec/edge-cases.md items 51, 55, spec/beat.md §6.5.
     """
     limit = {"knob": 2.0, "config": 3.0, "default": 10.0}[cap]
     home.furnish(**({"max_daily_usd": 2.0} if cap == "knob" else {}))
@@ -214,7 +214,7 @@ def test_a_row_dated_in_the_future_counts_today(home: Home) -> None:
 def test_three_runs_without_a_figure_open_the_breaker(home: Home) -> None:
     """A budget that cannot see is no budget; another runner, or a declared cost, closes the breaker again.
 
-    Source: spec/beat.md §6.5, design §6.
+    Source: spec/edge-cases.md item 52, design §6.
     """
     home.runner(f"echo '{NOOP}'", max_daily_usd=None)
     assert [home.run_beat(forced=True).ending for _ in range(4)] == ["decided"] * 3 + ["idle"]

@@ -131,7 +131,7 @@ CASES = [
 def test_a_recording_is_told(
     name: str, text: str, tokens: Tokens | None, cost: float | None, error: str, ended: bool
 ) -> None:
-    """Final text, tokens, cost, error and end are what the CLI said. Source: measured streams §3.2, §3.3."""
+    """Final text, tokens, cost, error and end are what the CLI said. Source: edge case 53, measured streams §3.2, §3.3."""
     fed, _ = replay(name)
     verdict = fed.verdict()
     assert verdict.text.startswith(text) if error else verdict.text == text
@@ -289,7 +289,7 @@ def tool_use(**given: Any) -> dict[str, Any]:
     ],
 )
 def test_what_a_person_sees_of_a_line(cli: str, event: Any, shown: list[str]) -> None:
-    """Each shape of the table, and what is of no shape at all. Source: spec/beat.md §9.2."""
+    """Each shape of the table, and what is of no shape at all. Source: edge case 105, spec/beat.md §9.2."""
     line = event if isinstance(event, str | bytes) else json.dumps(event)
     assert reader(cli).feed(line) == shown
 
@@ -330,7 +330,7 @@ def test_claude_messages_interleave() -> None:
 
 
 def test_claude_results_of_one_process() -> None:
-    """Total cost is cumulative, usage is per result; a resumed session's past is not ours. Measured streams §3.2."""
+    """Total cost is cumulative, usage is per result; a resumed session's past is not ours. Source: edge case 54."""
     first = {"type": "result", "total_cost_usd": 1.0, "usage": {"input_tokens": 10}}
     second = {"type": "result", "total_cost_usd": 1.5, "usage": {"input_tokens": 5}}
     assert feed("claude", first, second).usage == Usage(Tokens(15), 1.5, None)
