@@ -211,7 +211,7 @@ def test_a_later_wake_replaces_the_sleep(data, pulse):
 
 
 def test_a_wake_that_was_not_served_stays(data, pulse):
-    """A due wake over a beat that idles in backoff stays armed and does not make the pulse spin. Source: edge cases 148, 149."""
+    """A due wake over a beat that idles in backoff stays armed and does not spin. Source: edge cases 148, 149."""
     runner(data, "exit 1\n")
     one = pulse()
     one.wait_for("tick.failed")

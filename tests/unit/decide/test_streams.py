@@ -131,7 +131,7 @@ CASES = [
 def test_a_recording_is_told(
     name: str, text: str, tokens: Tokens | None, cost: float | None, error: str, ended: bool
 ) -> None:
-    """Final text, tokens, cost, error and end are what the CLI said. Source: edge case 53, measured streams §3.2, §3.3."""
+    """Final text, tokens, cost, error and end are what the CLI said. Source: edge case 53, measured streams §3.2."""
     fed, _ = replay(name)
     verdict = fed.verdict()
     assert verdict.text.startswith(text) if error else verdict.text == text
