@@ -227,6 +227,12 @@ def test_three_runs_without_a_figure_open_the_breaker(home: Home) -> None:
     assert rows(home)[-1]["cost_usd"] == 0.125 and home.record(".cost-unmetered") is None
 
 
+def test_a_wrapper_says_whose_events_it_prints(home: Home) -> None:
+    """`events` takes the place of the command's name: the decision and the figures are read. Source: issue: streams."""
+    home.runner(step(0.5) + SETTLED, max_daily_usd=None, events="pi")
+    assert home.run_beat().cost_usd == 0.5
+
+
 def test_a_crash_of_a_runner_is_no_blindness(home: Home) -> None:
     """A run that failed before it could name a figure does not count. Source: spec/beat.md §6.5."""
     home.runner("exit 1", max_daily_usd=None)

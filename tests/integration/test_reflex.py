@@ -147,6 +147,38 @@ def test_a_failing_reflex_waits_and_then_gives_way(home: Home) -> None:
     assert (home.root / "ran").read_text() == "ran\n" * 3
 
 
+def test_a_runners_wait_does_not_hold_up_a_reflex(home: Home) -> None:
+    """Reflexes are free and always on: while a failed runner is waited for they act, and the wait goes on.
+
+    Source: design §4.
+    """
+    goal(home, when="sensor.s.signal > 5")
+    home.says("s", {"signal": 1})
+    home.runner("exit 1")
+    assert home.run_beat().ending == "failed"
+    home.says("s", {"signal": 9})
+    assert home.later(1).source == "reflex g#0" and (home.root / "ran").read_text() == "ran\n"
+    assert home.record(".tick-backoff")["fails"] == 1
+    home.says("s", {"signal": 3})
+    assert home.later(1).reason == "tick_backoff" and home.asked == 1
+    assert home.later(60).source == "agent"
+
+
+def test_a_reflexs_own_wait_holds_it_up(home: Home) -> None:
+    """What a reflex failed at is not tried again before its wait is over; another one may act.
+
+    Source: design §4, spec/edge-cases.md item 28.
+    """
+    goal(home, name="a", when="sensor.s.signal == 9", move="{action: run_shell, cmd: 'echo a >> ran; exit 1'}")
+    home.says("s", {"signal": 9})
+    assert home.run_beat().ending == "failed"
+    assert home.later(1).reason == "tick_backoff"
+    goal(home, name="b", when="sensor.s.signal == 7", move="{action: run_shell, cmd: 'echo b >> ran'}")
+    home.says("s", {"signal": 7})
+    assert home.later(1).source == "reflex b#0"
+    assert (home.root / "ran").read_text() == "a\nb\n"
+
+
 def test_a_refused_reflex_is_a_failed_beat(home: Home) -> None:
     """What the tripwire refuses fails with its reason and the text reaches the next prompt.
 

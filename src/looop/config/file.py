@@ -23,6 +23,7 @@ DEFAULT_INTERVAL_S = 60
 DEFAULT_MAX_NUDGE_S = 300
 DEFAULT_SESSION_TTL_S = 259200
 NO_RUNNER = "none"
+EVENTS = ("claude", "codex", "opencode", "pi")
 
 _TEXT: tuple[type, ...] = (str,)
 _NUMBER: tuple[type, ...] = (int, float)
@@ -43,6 +44,7 @@ _KEYS: dict[str, tuple[type, ...]] = {
     "max_goal_usd": _NUMBER,
     "cost": _TABLE,
     "price": _TABLE,
+    "events": _TEXT,
 }
 _RUNNER_KEYS: dict[str, tuple[type, ...]] = {
     "tick": _TEXT,
@@ -52,6 +54,7 @@ _RUNNER_KEYS: dict[str, tuple[type, ...]] = {
     "resume": _TEXT,
     "cost": _TABLE,
     "price": _TABLE,
+    "events": _TEXT,
 } | API_KEYS
 _WITHOUT_EFFECT = {"busy_interval": "interval", "active_interval": "interval"}
 _EXPECTED = {_TEXT: "text", _NUMBER: "a number", _TABLE: "a table"}
@@ -69,7 +72,8 @@ T = TypeVar("T")
 class Config(Struct, frozen=True):
     """What a person configured. Intervals may be fractions or nonsense: rules/cadence.py clamps them.
 
-    With a model API, `tick_command` is the command line of the child that asks it.
+    With a model API, `tick_command` is the command line of the child that asks it. `events` names the agent CLI whose
+    JSON events the command prints, where its own name does not.
     """
 
     tick_command: str | None = None
@@ -82,6 +86,7 @@ class Config(Struct, frozen=True):
     max_goal_usd: float | None = None
     cost: CostSpec | None = None
     price: Price | None = None
+    events: str | None = None
     api: ModelApi | None = None
     warnings: tuple[str, ...] = ()
 
@@ -138,6 +143,7 @@ def parse_config(raw: object, path: str) -> Config:
         max_goal_usd=raw.get("max_goal_usd"),
         cost=_record(table, "cost", CostSpec, path, where),
         price=_record(table, "price", Price, path, where),
+        events=_events(table, path, where),
         api=api,
         warnings=tuple(warnings[:_MOST_WARNINGS]),
     )
@@ -206,6 +212,14 @@ def _with_command(table: dict[str, Any], chosen: str | None, path: str, warnings
         wanted = f"give it one, or set runner = {NO_RUNNER!r}{hints}"
         raise Corrupt(f"{path}: runner = {chosen!r} has no tick_command: {wanted}")
     return table
+
+
+def _events(table: dict[str, Any], path: str, where: str) -> str | None:
+    """Whose events the runner prints, None when its name says so. Raises Corrupt."""
+    events = table.get("events")
+    if events is not None and events not in EVENTS:
+        raise Corrupt(f"{path}: {where}events = {events!r}: expected one of {', '.join(EVENTS)}")
+    return events
 
 
 def _record(table: dict[str, Any], key: str, kind: type[T], path: str, where: str) -> T | None:

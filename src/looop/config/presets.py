@@ -28,7 +28,7 @@ class Preset(Struct, frozen=True):
 
 _SCHEMA = '"$("$LOOOP_BIN" schema decision --flat)"'
 _SCHEMA_FILE = '"$(f=runs/decision.schema.json; "$LOOOP_BIN" schema decision --strict >$f; echo $f)"'
-_CLAUDE = "claude -p --output-format stream-json --verbose"
+_CLAUDE = "claude -p --output-format stream-json --include-partial-messages --verbose"
 _CLAUDE_WORKER = f'claude --dangerously-skip-permissions --model opus "$(cat {PROMPT_FILE})"'
 _CODEX_WORKER = f'codex --dangerously-bypass-approvals-and-sandbox "$(cat {PROMPT_FILE})"'
 

@@ -216,8 +216,9 @@ class _Copies:
 
     def begin(self) -> None:
         """A new attempt: its output is a stream of its own."""
-        reader = reader_for(self._config.runner, self._config.tick_command or "", self._env)
-        self._reader = metered(reader, self._config.cost)
+        config = self._config
+        reader = reader_for(config.runner, config.tick_command or "", self._env, config.events)
+        self._reader = metered(reader, config.cost)
         self._meter.follow(self._reader)
 
     def output(self, chunk: bytes) -> None:

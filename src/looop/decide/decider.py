@@ -21,7 +21,7 @@ from looop.model.errors import Invalid, LooopError
 from looop.model.moves import Noop, StartWorker
 from looop.model.prompt import Prompt
 from looop.model.world import World
-from looop.rules.gates import Memory, with_attempt
+from looop.rules.gates import Memory, waits_for_another, with_attempt
 from looop.rules.prompt.build import build
 from looop.rules.reflexes import Firing, Judgement, fired
 from looop.runtime.clock import second_stamp
@@ -51,17 +51,33 @@ class Decider(Struct, frozen=True):
     def decide(self, world: World, memory: Memory, now: int) -> Attempt:
         """One attempt at a move for this world. Never raises a LooopError: what fails is part of the attempt."""
         try:
-            judgement, before = judge_reflexes(self.house, world, memory, now)
-            for line in judgement.news:
-                self.house.note(line, now)
-            keep_judgement(self.house, judgement, before)
-        except LooopError as error:
-            return Attempt(ending="blocked", source="", error=str(error))
-        try:
+            judgement = self._judge(world, memory, now)
             attempt = self._within_goal_budget(self._attempt(Case(world, memory, judgement, now)))
         except LooopError as error:
-            attempt = Attempt(ending="blocked", source="", error=str(error))
+            return Attempt(ending="blocked", source="", error=str(error))
         return replace(attempt, goals=judgement.statuses)
+
+    def decide_free(self, world: World, memory: Memory, now: int) -> Attempt | None:
+        """While a failure is waited for: the move of a reflex that did not earn the wait, None without one.
+
+        Never raises a LooopError.
+        """
+        try:
+            judgement = self._judge(world, memory, now)
+            firing = judgement.firing
+            if firing is None or not waits_for_another(memory, firing.label):
+                return None
+            attempt = self._within_goal_budget(self._reflex(Case(world, memory, judgement, now), firing))
+        except LooopError as error:
+            return Attempt(ending="blocked", source="", error=str(error))
+        return replace(attempt, goals=judgement.statuses)
+
+    def _judge(self, world: World, memory: Memory, now: int) -> Judgement:
+        judgement, before = judge_reflexes(self.house, world, memory, now)
+        for line in judgement.news:
+            self.house.note(line, now)
+        keep_judgement(self.house, judgement, before)
+        return judgement
 
     def _attempt(self, case: Case) -> Attempt:
         if case.judgement.firing:

@@ -52,4 +52,4 @@ def missing(api: ModelApi, error: ImportError) -> Failed:
         why = f"the {api.provider} SDK is not installed"
     else:
         why = f"the {api.provider} SDK cannot be loaded ({error})"
-    return Failed(f"{why}: pip install 'looop[{api.provider}]'")
+    return Failed(f"{why}: pip install 'looop[{api.provider}]' (in a clone: scripts/install --extra {api.provider})")

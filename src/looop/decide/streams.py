@@ -80,14 +80,14 @@ _PROGRAMS = {
 }
 
 
-def reader_for(name: str, command: str, env: Mapping[str, str] | None = None) -> Reader:
-    """A fresh reader for the output of this command line in this environment.
+def reader_for(name: str, command: str, env: Mapping[str, str] | None = None, events: str | None = None) -> Reader:
+    """A fresh reader for the output of this command line in this environment; `events` says whose events it prints.
 
     A CLI is taken by its program word when its JSON flag follows; a command that names none, by the runner's `name`
     when it carries the flag. Everything else is plain text. Source: spec/beat.md §9.2.
     """
     words = _words(command)
-    kind = _kind(name, words)
+    kind = _PROGRAMS[events].reader if events else _kind(name, words)
     return CodexReader(Rollout(codex_home(words, env or {}))) if kind is CodexReader else kind()
 
 

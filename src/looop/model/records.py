@@ -10,12 +10,16 @@ from msgspec import Struct
 
 
 class Backoff(Struct, frozen=True):
-    """Consecutive failures. `hash` is the policy hash; `armed` keeps a forced decide that failed alive."""
+    """Consecutive failures. `hash` is the policy hash; `armed` keeps a forced decide that failed alive.
+
+    `source` is who failed last: a runner's wait does not hold up the reflexes, which are free.
+    """
 
     hash: str
     fails: int = 0
     ts: int = 0
     armed: bool = False
+    source: str = ""
     v: int = 1
 
 

@@ -29,12 +29,14 @@ def beat(house: House, decider: Decider, now: int, *, forced: bool = False) -> B
         house.events.emit("tick_error", error=str(error))
         return BeatReport(ending="blocked", reason=str(error))
     world, memory = seen.world, seen.memory
-    if seen.verdict.idle:
-        return BeatReport(ending="idle", reason=seen.verdict.notes[-1].name, world_hash=world.hash)
     if house.setting.stop.requested():
         return BeatReport(ending="stopped", world_hash=world.hash)
-    attempt = decider.decide(world, memory, now)
-    return conclude(house, world, memory, attempt)
+    if seen.verdict.idle:
+        free = decider.decide_free(world, memory, now) if seen.verdict.waits else None
+        if free is None:
+            return BeatReport(ending="idle", reason=seen.verdict.notes[-1].name, world_hash=world.hash)
+        return conclude(house, world, memory, free)
+    return conclude(house, world, memory, decider.decide(world, memory, now))
 
 
 class Look(Struct, frozen=True):

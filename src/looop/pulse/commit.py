@@ -87,7 +87,8 @@ def _commit(
     house.best_effort("commit", lambda: guards.commit(world))
     if not isinstance(decision.move, RunShell):
         house.best_effort("reflexes", lambda: _keep_reflexes(house, attempt.after))
-    house.best_effort("backoff", guards.forgive)
+    if attempt.goal is None or not gates.waits_for_another(memory, attempt.source):
+        house.best_effort("backoff", guards.forgive)
     house.best_effort("noop", lambda: guards.mark_noop(mark))
     if attempt.prompt_bytes and isinstance(memory.shell, ShellOutput):
         shown = memory.shell
@@ -112,7 +113,7 @@ def _commit(
 def _fail(house: House, world: World, memory: Memory, attempt: Attempt, report: BeatReport) -> BeatReport:
     """The world stays uncommitted, so it is tried again after the wait."""
     now = house.setting.clock.now()
-    backoff = gates.after_failure(world, memory, now)
+    backoff = gates.after_failure(world, memory, now, attempt.source)
     name = _FAILURES.get(attempt.ending, "tick_failed")
     failure = Failure(ts=now, run_id=report.run_id, code=FACTS[name].code, error=report.reason, fails=backoff.fails)
     house.best_effort("backoff", lambda: house.guards.record_failure(backoff, failure))

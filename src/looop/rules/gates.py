@@ -58,6 +58,11 @@ class Verdict(Struct, frozen=True):
     notes: tuple[Note, ...]
     backoff: Backoff | None = None
 
+    @property
+    def waits(self) -> bool:
+        """Whether it idles only because of an earlier failure."""
+        return self.idle and self.notes[-1].name == "tick_backoff"
+
 
 def weigh(world: World, memory: Memory, limits: Limits, now: int, *, forced: bool) -> Verdict:
     """Whether this beat may decide."""
@@ -75,12 +80,18 @@ def backoff_delay(fails: int, cap_s: int) -> int:
     return min(60 << min(fails - 1, _MAX_SHIFT), cap_s) if fails > 0 else 0
 
 
-def after_failure(world: World, memory: Memory, now: int) -> Backoff:
-    """The backoff record after one more failure; a lost record counts as four."""
+def after_failure(world: World, memory: Memory, now: int, source: str = "") -> Backoff:
+    """The backoff record after one more failure of `source`; a lost record counts as four."""
     before = memory.backoff
     known = before.fails if isinstance(before, Backoff) else 0
     fails = FAILS_WHEN_UNREADABLE if isinstance(before, Fault) else known + 1
-    return Backoff(hash=world.policy_hash, fails=fails, ts=now, armed=world.hash == memory.last_hash)
+    armed = world.hash == memory.last_hash
+    return Backoff(hash=world.policy_hash, fails=fails, ts=now, armed=armed, source=source)
+
+
+def waits_for_another(memory: Memory, source: str) -> bool:
+    """Whether the wait that is on record was earned by somebody else than `source`."""
+    return isinstance(memory.backoff, Backoff) and memory.backoff.source not in ("", source)
 
 
 def with_attempt(memory: Memory, now: int) -> AttemptLedger:
