@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from msgspec import structs
 
 from looop.model.usage import CostSpec, Price
+from looop.runtime.command import Command
 from tests.fakes.house import Home
 from tests.fakes.waiting import gone, until
 
@@ -231,6 +233,101 @@ def test_a_wrapper_says_whose_events_it_prints(home: Home) -> None:
     """`events` takes the place of the command's name: the decision and the figures are read. Source: issue: streams."""
     home.runner(step(0.5) + SETTLED, max_daily_usd=None, events="pi")
     assert home.run_beat().cost_usd == 0.5
+
+
+RESULT = '{"type":"result","subtype":"success","is_error":false,"total_cost_usd":%s,"result":%s}'
+CLAUDE = "{agent} -p --output-format stream-json --verbose"
+GOAL_MOVE = json.dumps({"action": "write_goal", "id": "g", "body": "x"})
+
+
+def claude_message(number: int, tokens: int) -> str:
+    """One message of claude that has used so many tokens, as a line of shell."""
+    usage = {"input_tokens": tokens, "output_tokens": 0}
+    event = {"type": "assistant", "message": {"id": f"m{number}", "model": "x", "usage": usage, "content": []}}
+    return f"echo '{json.dumps(event)}'\n"
+
+
+def test_one_attempts_dollars_do_not_hide_anothers_tokens(home: Home) -> None:
+    """Each attempt is priced by itself, in the row and while it runs. Source: design §6."""
+    home.furnish(runner_retries=1, runner_retry_sleep=0)
+    first = claude_message(1, 100_000)
+    second = f"echo '{RESULT % (0.01, json.dumps(NOOP))}'\n"
+    home.runner(f'if [ $(wc -l < "$0.asked") = 1 ]; then {first} exit 1; fi\n{second}', command=CLAUDE, name="claude")
+    assert home.run_beat().ending == "decided"
+    assert (rows(home)[0]["cost_usd"], rows(home)[0]["estimated"]) == (1.51, True)
+
+
+def test_messages_after_a_result_are_priced(home: Home) -> None:
+    """A cost covers what came before it; what comes after is stopped at the cap as well. Source: design §6."""
+    early = f"echo '{RESULT % (0.01, json.dumps(''))}'\n"
+    more = "".join(claude_message(n, 200_000) for n in range(20))
+    home.runner(early + more + "sleep 60\n", command=CLAUDE, name="claude", max_daily_usd=None)
+    report = home.run_beat()
+    assert report.ending == "failed" and "USD are spent today" in report.reason
+    assert 10 <= rows(home)[0]["cost_usd"] <= 13.1
+
+
+def test_a_last_line_without_its_end_counts(home: Home) -> None:
+    """A figure past the cap in an unfinished line stops the decision, too. Source: design §6."""
+    home.write("last", RESULT % (99, json.dumps(GOAL_MOVE)))
+    home.runner("printf '%s' \"$(cat last)\"", command=CLAUDE, name="claude", max_daily_usd=None)
+    assert home.run_beat().ending == "failed" and not (home.root / "goals").exists()
+    assert rows(home)[0]["cost_usd"] == 99.0
+
+
+def test_attempts_are_streams_of_their_own(home: Home) -> None:
+    """What one attempt left without a line end is not the beginning of the next one's first line. Source: design §6."""
+    home.furnish(runner_retries=1, runner_retry_sleep=0)
+    home.write("a", RESULT % (5, '""'))
+    home.write("b", RESULT % (0.01, json.dumps(NOOP)))
+    home.runner(
+        'if [ $(wc -l < "$0.asked") = 1 ]; then printf %s "$(cat a)"; exit 1; fi; cat b', command=CLAUDE, name="claude"
+    )
+    assert home.run_beat().ending == "decided" and rows(home)[0]["cost_usd"] == 5.01
+
+
+def test_what_a_crash_cut_off_is_billed_from_its_stream(home: Home) -> None:
+    """The row of a run whose loop died has the figures its stream named until then. Source: design §6."""
+    home.runner(step(0.5) + "touch said; sleep 60\n", command=PI, name="pi")
+    config = {"tick_command": home.config.tick_command, "max_daily_usd": 0}
+    home.write("config.json", json.dumps(config))
+    env = {**os.environ, "LOOOP_DATA_DIR": str(home.root)}
+    process = subprocess.Popen([sys.executable, "-m", "looop", "beat"], env=env, stdout=subprocess.DEVNULL)
+    until((home.root / "said").exists, what="the runner's words")
+    until(lambda: any(path.stat().st_size for path in home.root.glob("runs/*/stream.jsonl")), what="the stream")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    home.runner(f"echo '{NOOP}'")
+    home.run_beat(forced=True)
+    assert [row.get("cost_usd") for row in rows(home)] == [0.5, None]
+
+
+def test_a_row_the_ledger_did_not_take_is_owed(home: Home) -> None:
+    """It is kept, no other run begins before it is in the ledger, and then it is there once. Source: design §6."""
+    pi(home, "mkdir cost.jsonl\n", step(0.5), SETTLED, max_daily_usd=0)
+    assert home.run_beat().ending == "decided" and home.asked == 1
+    assert home.record(".open-run.json")["row"]["cost_usd"] == 0.5
+    pi(home, step(0.25), SETTLED, max_daily_usd=0)
+    assert home.run_beat(forced=True).ending == "blocked" and home.asked == 1
+    (home.root / "cost.jsonl").rmdir()
+    assert home.run_beat(forced=True).ending == "decided"
+    assert [row["cost_usd"] for row in rows(home)] == [0.5, 0.25]
+
+
+def test_a_silent_run_is_looked_at_each_second(home: Home) -> None:
+    """A budget is checked while a runner says nothing: codex counts in a file of its own. Source: design §6."""
+    ticks: list[float] = []
+    home.house.setting.processes.run(
+        Command(argv=("sleep", "2.5"), cwd=str(home.root)), on_tick=lambda: ticks.append(time.monotonic())
+    )
+    assert len(ticks) == 2
+
+
+def test_an_unreadable_announcement_lets_no_command_run(home: Home) -> None:
+    """Nobody can say that it is not the same command, so it is not run. Source: spec/edge-cases.md item 132."""
+    os.mkfifo(home.root / ".action-wal.1-x.json")
+    home.decides({"action": "run_shell", "cmd": "echo ran > ran"})
+    assert home.run_beat().ending == "failed" and not (home.root / "ran").exists()
 
 
 def test_a_crash_of_a_runner_is_no_blindness(home: Home) -> None:

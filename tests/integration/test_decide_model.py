@@ -429,7 +429,8 @@ def test_a_missing_extra_is_one_line(home: Home, provider: str) -> None:
     home.config = msgspec.structs.replace(home.config, tick_command=command)
     report = home.run_beat()
     assert report.ending == "failed"
-    assert report.reason.endswith(f"the {provider} SDK is not installed: pip install 'looop[{provider}]'")
+    assert f"the {provider} SDK is not installed: pip install 'looop[{provider}]'" in report.reason
+    assert report.reason.endswith(f"scripts/install --extra {provider})")
 
 
 def test_a_file_in_the_data_dir_is_no_module(home: Home, endpoint: Endpoint) -> None:

@@ -28,6 +28,7 @@ from looop.model.errors import AlreadyRunning, Invalid, LooopError
 from looop.model.facts import FACTS
 from looop.model.prompt import Prompt
 from looop.model.usage import Usage
+from looop.rules import gates
 from looop.rules.cadence import clamp_interval
 from looop.runtime.clock import second_stamp
 from looop.runtime.command import Command
@@ -263,7 +264,9 @@ def _said(house: House, argv: tuple[str, ...]) -> str:
 def _trial(house: House, config: Config) -> Finding:
     """Ask the runner for a decision that is not made. See Note [The trial decision]."""
     now, breakers = house.setting.clock.now(), Breakers(house, config)
-    if note := breakers.closed(now):
+    memory = house.guards.recall()
+    capped = [note for note in gates.capped(memory, house.limits, now).notes if note.name == "tick_capped"]
+    if note := breakers.closed(now) or (capped[0] if capped else None):
         why = FACTS[note.name].text.format(**note.fields)
         return Finding("decision", "warn", f"not asked: {why}", "`looop state` and `looop cost` say more")
     lock = PulseLock(house.setting.root)
@@ -292,6 +295,7 @@ def _ask(house: House, config: Config, breakers: Breakers, bundle: Bundle) -> tu
     drop_stale_decision(house)
     bundle.write("prompt.md", _TRIAL.encode())
     breakers.announce(bundle, now)
+    house.guards.record_attempts(gates.with_attempt(house.guards.recall(), now))
     answer = ask_command(bounded, config, bundle, Prompt(_TRIAL, [], {}), meter)
     breakers.park(answer.limit)
     ended_well = not (answer.error or answer.stopped)

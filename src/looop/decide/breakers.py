@@ -4,12 +4,13 @@ A run is announced before it starts and the announcement taken back once its row
 crash cut off is found by the next beat and gets its row, without a figure.
 """
 
+from contextlib import suppress
+
 from msgspec import Struct
-from msgspec.structs import replace
 
 from looop.config.file import Config
 from looop.decide.bundle import Bundle
-from looop.decide.streams import Reader, parked_until
+from looop.decide.streams import Reader, parked_until, reader_for
 from looop.model.errors import Refused, Unreadable
 from looop.model.records import CostRow, Fault, OpenRun, Parked
 from looop.model.usage import Bill, Usage, add_usage
@@ -36,8 +37,10 @@ class Meter:
 
     @property
     def usage(self) -> Usage:
-        """What all attempts have used so far."""
-        return add_usage(self._past, self._reader.usage) if self._reader else self._past
+        """What all attempts have used so far, each priced: one's dollars say nothing of another's tokens."""
+        if self._reader is None:
+            return self._past
+        return add_usage(self._past, rules.priced(self._reader.usage, self._config.price))
 
     def follow(self, reader: Reader) -> None:
         """A new attempt begins, which this reader reads."""
@@ -80,8 +83,19 @@ class Breakers(Struct, frozen=True):
         return Meter(self.budget, spent, self.config)
 
     def announce(self, bundle: Bundle, now: int) -> None:
-        """A run begins. Raises Unwritable: then it must not."""
-        run = OpenRun(id=bundle.run_id, runner=self.config.runner, ts=now, mark=bundle.mark)
+        """A run begins, once the one before it is settled. Raises LooopError: then it must not."""
+        sweep_open_run(self.house)
+        config = self.config
+        run = OpenRun(
+            id=bundle.run_id,
+            runner=config.runner,
+            ts=now,
+            mark=bundle.mark,
+            stream=bundle.file("stream.jsonl"),
+            command=config.tick_command or "",
+            events=config.events,
+            price=config.price,
+        )
         self.house.guards.open_run(run)
 
     def settle(self, run_id: str, usage: Usage, goal: str | None, *, ended_well: bool) -> Usage:
@@ -89,7 +103,7 @@ class Breakers(Struct, frozen=True):
 
         A row that cannot be written counts as a run without a figure. Source: spec/beat.md §6.5.
         """
-        house, cost = self.house, rules.cost_of(usage, self.config.price)
+        house, cost = self.house, usage.cost_usd
         row = CostRow(
             ts=utc_stamp(house.setting.clock.now()),
             kind="tick",
@@ -100,14 +114,18 @@ class Breakers(Struct, frozen=True):
             cost_usd=None if cost is None else round(cost, 6),
             tokens=tokens_of(usage),
             metered=usage.tokens is not None or cost is not None,
-            estimated=cost is not None and usage.cost_usd is None,
+            estimated=usage.estimated,
         )
         kept = house.best_effort("cost ledger", lambda: house.ledger.append(row))
-        if kept:
-            house.best_effort("open run", house.guards.close_run)
+        house.best_effort("open run", house.guards.close_run if kept else lambda: self._owe(row))
         if self.budget.daily and (ended_well or row.metered):
             self._count(metered=kept and rules.is_metered(self.budget, usage))
-        return replace(usage, cost_usd=cost)
+        return usage
+
+    def _owe(self, row: CostRow) -> None:
+        """Keep a row that the ledger did not take: the next beat puts it there."""
+        house = self.house
+        house.guards.open_run(OpenRun(row.id, row.runner, house.setting.clock.now(), row=row))
 
     def park(self, said: str) -> None:
         """Ask nobody until the reset that a runner at its usage limit named; nothing when it named none."""
@@ -119,18 +137,18 @@ class Breakers(Struct, frozen=True):
             house.best_effort("parking", lambda: house.guards.park(record))
 
     def _parked(self, now: int) -> Note | None:
-        record = self.house.guards.parked()
-        if isinstance(record, Fault) and record.kind == "unreadable":
-            return _degraded("parking", record)
-        if not isinstance(record, Parked) or not self.house.setting.knobs.park:
+        if not self.house.setting.knobs.park:
             return None
-        if record.until <= now or record.runner != self.config.runner:
+        record = self.house.guards.parked()
+        if isinstance(record, Fault):
+            return _degraded("parking", record)
+        if record is None or record.until <= now or record.runner != self.config.runner:
             return None
         said = {"runner": record.runner, "retry_in_s": record.until - now, "error": record.why}
         return Note("parked", said)
 
     def _over_budget(self, now: int) -> Note | None:
-        if not self.budget.daily:
+        if not self.budget.daily and self.budget.goal_usd is None:
             return None
         try:
             ledger = self.house.ledger.read()
@@ -196,7 +214,7 @@ def _degraded(guard: str, fault: Fault) -> Note:
 
 
 def sweep_open_run(house: House) -> None:
-    """End a run that a crash cut off, and give it its row, without a figure. Raises LooopError: it is done later.
+    """End a run that a crash cut off, and give it its row, with what its stream says. Raises LooopError: later.
 
     Left to itself it would go on spending, and hand over a decision that the next run is taken for.
     """
@@ -207,5 +225,29 @@ def sweep_open_run(house: House) -> None:
         raise Unreadable(left.why)
     run = left if isinstance(left, OpenRun) else OpenRun(id="?", runner="?", ts=house.setting.clock.now())
     house.setting.processes.kill_left(run.mark)
-    house.ledger.append(CostRow(ts=utc_stamp(run.ts), kind="tick", id=run.id, runner=run.runner, metered=False))
+    house.ledger.append(run.row or _row_of(run))
     house.guards.close_run()
+
+
+def _row_of(run: OpenRun) -> CostRow:
+    usage = rules.priced(_heard(run), run.price)
+    return CostRow(
+        ts=utc_stamp(run.ts),
+        kind="tick",
+        id=run.id,
+        runner=run.runner,
+        model=usage.model,
+        cost_usd=usage.cost_usd,
+        tokens=tokens_of(usage),
+        metered=usage.cost_usd is not None,
+        estimated=usage.estimated,
+    )
+
+
+def _heard(run: OpenRun) -> Usage:
+    """What the stream of a run said until it broke off; nothing when it cannot be read."""
+    reader = reader_for(run.runner, run.command, None, run.events)
+    with suppress(OSError), open(run.stream, "rb") as file:
+        for line in file:
+            reader.feed(line)
+    return reader.usage

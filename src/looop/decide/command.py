@@ -11,7 +11,6 @@ Source: design §3 row 8.
 import os
 import re
 import shlex
-from contextlib import suppress
 from time import monotonic
 
 from msgspec import Struct
@@ -21,7 +20,7 @@ from looop.config.api import DEADLINE, STABLE_BYTES
 from looop.config.file import Config
 from looop.decide.breakers import Meter, OverBudget
 from looop.decide.bundle import Bundle, Tee
-from looop.decide.streams import Verdict, metered, reader_for
+from looop.decide.streams import Reader, Verdict, metered, reader_for
 from looop.model.errors import LooopError, Unreadable
 from looop.model.prompt import Prompt
 from looop.rules.final_text import last_decision
@@ -121,7 +120,8 @@ def _run_with_retries(house: House, command: Command, copies: "_Copies") -> Ende
     attempts, limit = knobs.runner_retries + 1, command.deadline_s
     for attempt in range(1, attempts + 1):
         copies.begin()
-        ended = house.setting.processes.run(command, copies.output, copies.errors)
+        ended = house.setting.processes.run(command, copies.output, copies.errors, copies.tick)
+        copies.flush()
         wait, passed = knobs.runner_retry_sleep * attempt, monotonic() - began
         if attempt == attempts or not _worth_retrying(ended, knobs.runner_retry_match):
             break
@@ -200,8 +200,8 @@ class _Copies:
         self._tee = Tee([bundle.file("output.log"), os.path.join(house.setting.root, "tick.log")], _LOG_BYTES)
         self._raw = Tee([bundle.file("stream.jsonl")], _STREAM_BYTES)
         self._lines, self._error_lines = _Lines(self._hear), _Lines(self._hear_error)
-        self.errors = self._error_lines.feed
-        self.begin()
+        self.errors, self.tick = self._error_lines.feed, meter.check
+        self._reader = self._new_reader()
 
     @property
     def problem(self) -> str:
@@ -211,15 +211,22 @@ class _Copies:
     @property
     def verdict(self) -> Verdict:
         """What the stream of the last attempt said of itself."""
-        self._lines.end()
         return self._reader.verdict()
+
+    def flush(self) -> None:
+        """An attempt is over: what it left without a line end is a line. Raises OverBudget."""
+        self._error_lines.end()
+        self._lines.end()
 
     def begin(self) -> None:
         """A new attempt: its output is a stream of its own."""
+        self._reader = self._new_reader()
+        self._meter.follow(self._reader)
+
+    def _new_reader(self) -> Reader:
         config = self._config
         reader = reader_for(config.runner, config.tick_command or "", self._env, config.events)
-        self._reader = metered(reader, config.cost)
-        self._meter.follow(self._reader)
+        return metered(reader, config.cost)
 
     def output(self, chunk: bytes) -> None:
         self._raw.write(chunk)
@@ -230,9 +237,6 @@ class _Copies:
         self._tee.write(f"[{stamp}] {line}\n".encode("utf-8", "replace"))
 
     def close(self) -> None:
-        with suppress(OverBudget):
-            self._lines.end()
-        self._error_lines.end()
         self._tee.close()
         self._raw.close()
 

@@ -52,7 +52,7 @@ class Decider(Struct, frozen=True):
         """One attempt at a move for this world. Never raises a LooopError: what fails is part of the attempt."""
         try:
             judgement = self._judge(world, memory, now)
-            attempt = self._within_goal_budget(self._attempt(Case(world, memory, judgement, now)))
+            attempt = self._attempt(Case(world, memory, judgement, now))
         except LooopError as error:
             return Attempt(ending="blocked", source="", error=str(error))
         return replace(attempt, goals=judgement.statuses)
@@ -67,7 +67,7 @@ class Decider(Struct, frozen=True):
             firing = judgement.firing
             if firing is None or not waits_for_another(memory, firing.label):
                 return None
-            attempt = self._within_goal_budget(self._reflex(Case(world, memory, judgement, now), firing))
+            attempt = self._reflex(Case(world, memory, judgement, now), firing)
         except LooopError as error:
             return Attempt(ending="blocked", source="", error=str(error))
         return replace(attempt, goals=judgement.statuses)
@@ -96,7 +96,7 @@ class Decider(Struct, frozen=True):
         with self._bundle(case) as bundle:
             _keep_inputs(bundle, self._inputs(case, Config()), decision)
             self.house.guards.record_attempts(with_attempt(case.memory, case.now))
-        return Attempt(
+        attempt = Attempt(
             ending="decided",
             source=firing.label,
             why=f"`{firing.when}` holds",
@@ -106,6 +106,7 @@ class Decider(Struct, frozen=True):
             after=fired(ledger, firing, case.world),
             after_failure=fired(ledger, firing, case.world, failed=True),
         )
+        return self._within_goal_budget(attempt, self.config) if isinstance(firing.move, StartWorker) else attempt
 
     def _ask(self, case: Case, config: Config) -> Attempt:
         house, breakers = self.house, Breakers(self.house, config)
@@ -131,17 +132,20 @@ class Decider(Struct, frozen=True):
             error=answer.error,
             prompt_bytes=len(prompt.text.encode("utf-8", "replace")),
         )
-        attempt = _judged(house, attempt, answer)
+        attempt = self._within_goal_budget(_judged(house, attempt, answer), lambda: config)
         goal = attempt.decision.move.goal if attempt.decision else None
         ended_well = not (answer.error or answer.stopped)
         return replace(attempt, usage=breakers.settle(bundle.run_id, meter.usage, goal, ended_well=ended_well))
 
-    def _within_goal_budget(self, attempt: Attempt) -> Attempt:
-        """The attempt, failed when it would start a worker for a goal that has used up its budget. Design §6."""
+    def _within_goal_budget(self, attempt: Attempt, config: Callable[[], Config]) -> Attempt:
+        """The attempt, failed when it would start a worker for a goal whose budget is used up, or not known."""
         move = attempt.decision.move if attempt.decision else None
         if not isinstance(move, StartWorker):
             return attempt
-        why = Breakers(self.house, self.config()).goal_closed(move.id)
+        try:
+            why = Breakers(self.house, config()).goal_closed(move.id)
+        except LooopError as error:
+            why = str(error)
         return replace(attempt, ending="failed", decision=None, error=why) if why else attempt
 
     def _inputs(self, case: Case, config: Config) -> Inputs:

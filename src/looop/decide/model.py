@@ -14,8 +14,11 @@ endpoint asks for and that does not fit is not waited for.
 
 import io
 import itertools
+import resource
 import select
+import signal
 import sys
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -35,6 +38,7 @@ _CONNECT_S = 10.0
 _NO_DEADLINE_S = 1800.0
 _MARGIN_S = 2.0
 _SHORTEST_SECRET = 6
+_MOST_MEMORY = 1 << 30
 
 
 class Voice:
@@ -149,7 +153,20 @@ def _decide(argv: list[str], voice: Voice) -> str:
     voice.secret = key = config.read_key(api)
     config.forget_sdk_settings()
     asked = _asked(sys.stdin.buffer.read(), config.stable_bytes())
+    _bound(limit + _MARGIN_S / 4)
     return decision_in(Asking(api, _wire(api, key), voice, began + limit).reply(asked), api.max_tokens)
+
+
+def _bound(seconds: float) -> None:
+    """Give up when the time is over, however the endpoint drips, and before an endless answer fills the memory."""
+
+    def over(*_: object) -> None:
+        raise Failed(f"the endpoint had not answered after {seconds:.0f}s (LOOOP_TICK_TIMEOUT_SECS)")
+
+    signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.1))
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
 def _settings(argv: list[str]) -> ModelApi:

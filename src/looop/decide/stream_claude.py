@@ -31,7 +31,7 @@ from looop.decide.stream_base import (
     usd,
     whole,
 )
-from looop.model.usage import Tokens, add_tokens
+from looop.model.usage import Tokens, Usage, add_tokens
 
 _USAGE = (("input_tokens",), ("output_tokens",), ("cache_read_input_tokens",), ("cache_creation_input_tokens",))
 _MODEL_USAGE = (("inputTokens",), ("outputTokens",), ("cacheReadInputTokens",), ("cacheCreationInputTokens",))
@@ -62,6 +62,12 @@ class ClaudeReader(EventReader):
         if _LIMIT_AS_RESULT.fullmatch(self.text):
             return replace(verdict, limit=self.text)
         return verdict
+
+    @property
+    def usage(self) -> Usage:
+        """What the run has used so far; a result's cost does not cover the messages after it."""
+        unbilled = self._running if self.cost_usd is not None else None
+        return Usage(self.tokens, self.cost_usd, self.model, unbilled)
 
     def _system(self, event: Event) -> list[str]:
         self.session = name_at(event, "session_id") or self.session

@@ -18,7 +18,7 @@ class MeteredReader:
     @property
     def usage(self) -> Usage:
         """The reader's, with the declared cost; None until a line gave a figure."""
-        return replace(self._reader.usage, cost_usd=self._cost_usd)
+        return replace(self._reader.usage, cost_usd=self._cost_usd, unbilled=None)
 
     def feed(self, line: str | bytes) -> list[str]:
         """Meter the line, and let the reader take it."""

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from looop.model.usage import Price
+
 
 class Backoff(Struct, frozen=True):
     """Consecutive failures. `hash` is the policy hash; `armed` keeps a forced decide that failed alive.
@@ -173,12 +175,20 @@ class Unmetered(Struct, frozen=True):
 
 
 class OpenRun(Struct, frozen=True):
-    """A model run that was begun: what is left over has no row in the ledger yet. `mark` finds its processes."""
+    """A model run that was begun: what is left over has no row in the ledger yet.
+
+    `mark` finds its processes, `stream` is what it printed, read as `command` and `events` say; or `row` is ready.
+    """
 
     id: str
     runner: str
     ts: int
     mark: str = ""
+    stream: str = ""
+    command: str = ""
+    events: str | None = None
+    price: Price | None = None
+    row: CostRow | None = None
 
 
 class Parked(Struct, frozen=True):

@@ -23,11 +23,16 @@ class Tokens(Struct, frozen=True):
 
 
 class Usage(Struct, frozen=True):
-    """What a run has used so far, as far as it is known."""
+    """What a run has used so far, as far as it is known.
+
+    `unbilled` are those of the tokens that `cost_usd` does not cover yet; `estimated`: a price list had a part in it.
+    """
 
     tokens: Tokens | None = None
     cost_usd: float | None = None
     model: str | None = None
+    unbilled: Tokens | None = None
+    estimated: bool = False
 
 
 class Price(Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,6 +76,7 @@ def add_usage(one: Usage, other: Usage) -> Usage:
         tokens=add_tokens(one.tokens, other.tokens) if both else one.tokens or other.tokens,
         cost_usd=one.cost_usd if other.cost_usd is None else other.cost_usd + (one.cost_usd or 0.0),
         model=other.model or one.model,
+        estimated=one.estimated or other.estimated,
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from looop.model.records import CostRow, Unmetered
 from looop.model.usage import Bill, Price, Usage
@@ -53,7 +54,7 @@ def budget_of(first: Wishes, then: Wishes) -> Budget:
     tokens = limit(first.max_daily_tokens, then.max_daily_tokens)
     return Budget(
         daily_usd=limit(first.max_daily_usd, then.max_daily_usd, DEFAULT_DAILY_USD),
-        daily_tokens=None if tokens is None else int(tokens),
+        daily_tokens=None if tokens is None else max(int(tokens), 1),
         goal_usd=limit(first.max_goal_usd, then.max_goal_usd),
     )
 
@@ -72,11 +73,18 @@ def goal_bill(rows: Iterable[TimedRow], goal: str) -> float:
     return sum(row.cost_usd or 0.0 for _, row in rows if row.goal == goal)
 
 
+def priced(usage: Usage, price: Price | None) -> Usage:
+    """The usage with a cost wherever it has a figure at all. See Note [Estimates]."""
+    unbilled = usage.tokens if usage.cost_usd is None else usage.unbilled
+    if unbilled is None:
+        return usage
+    cost = (usage.cost_usd or 0.0) + (price or Price()).of(unbilled)
+    return replace(usage, cost_usd=cost, unbilled=None, estimated=True)
+
+
 def cost_of(usage: Usage, price: Price | None) -> float | None:
-    """The cost of a run in US dollars: its own figure, else an estimate. See Note [Estimates]."""
-    if usage.cost_usd is not None or usage.tokens is None:
-        return usage.cost_usd
-    return (price or Price()).of(usage.tokens)
+    """The cost of a run in US dollars: its own figure, and an estimate of what that does not cover."""
+    return priced(usage, price).cost_usd
 
 
 def exceeded(budget: Budget, spent: Bill) -> str:

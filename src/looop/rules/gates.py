@@ -72,7 +72,7 @@ def weigh(world: World, memory: Memory, limits: Limits, now: int, *, forced: boo
     wait = _backing_off(world, memory, limits, now)
     if wait.idle:
         return _join(skip, wait)
-    return _join(skip, wait, _capped(memory, limits, now))
+    return _join(skip, wait, capped(memory, limits, now))
 
 
 def backoff_delay(fails: int, cap_s: int) -> int:
@@ -136,7 +136,8 @@ def _backing_off(world: World, memory: Memory, limits: Limits, now: int) -> Verd
     return Verdict(idle=True, notes=(*notes, waiting), backoff=repaired)
 
 
-def _capped(memory: Memory, limits: Limits, now: int) -> Verdict:
+def capped(memory: Memory, limits: Limits, now: int) -> Verdict:
+    """Whether the hour has had all the attempts it may have. Source: spec/beat.md §6.3."""
     if limits.decides_per_hour == 0:
         return _open()
     attempts = memory.attempts

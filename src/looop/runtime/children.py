@@ -23,13 +23,14 @@ from contextlib import suppress
 from functools import partial
 from time import monotonic
 
-from looop.runtime.command import Command, Ended, OnChunk, Stop
+from looop.runtime.command import Command, Ended, OnChunk, OnTick, Stop
 from looop.runtime.kin import kill_kin, marked
 
 _CHUNK = 65536
 _DRAIN_CHUNKS = 32  # twice what a pipe can hold at most
 _SIDE_BY_SIDE = 64  # the rest queue: three descriptors a run must fit below macOS's limit of 256
 _POLL_S = 0.02
+_TICK_S = 1.0
 _STOP_GRACE_S = 1.5
 _REAP_GRACE_S = 5.0  # a killed process can hang in the kernel, or belong to root: then it is left behind
 _LONGEST_DEADLINE_S = 10**9
@@ -150,11 +151,18 @@ class _Run:
 class Loop:
     """One batch of runs from the first start to the last reap."""
 
-    def __init__(self, stop: Stop | None, on_output: OnChunk | None = None, on_errors: OnChunk | None = None) -> None:
+    def __init__(
+        self,
+        stop: Stop | None,
+        on_output: OnChunk | None = None,
+        on_errors: OnChunk | None = None,
+        on_tick: OnTick | None = None,
+    ) -> None:
         self._stop = stop
         self._stop_fd = stop.fileno() if stop else -1
         self._stopping = False
         self._listeners = (on_output, on_errors)
+        self._on_tick, self._next_tick = on_tick, monotonic() + _TICK_S
         self._selector = selectors.DefaultSelector()
         self._live: list[_Run] = []
         self._starting = ""
@@ -205,6 +213,9 @@ class Loop:
             if key.data:
                 key.data()
         now = monotonic()
+        if self._on_tick and now >= self._next_tick:
+            self._next_tick = now + _TICK_S
+            self._on_tick()
         for run in tuple(self._live):
             self._advance(run, now)
         if self._stop and not self._stopping and self._stop.requested():
@@ -214,6 +225,8 @@ class Loop:
         wait = min(min(run.limit for run in self._live) - monotonic(), _LONGEST_WAIT_S)
         if (self._stop and self._stop_fd < 0) or any(run.exit_fd < 0 and not run.exited for run in self._live):
             wait = min(wait, _POLL_S)
+        if self._on_tick:
+            wait = min(wait, self._next_tick - monotonic())
         return max(0.0, wait)
 
     def _begin_stop(self) -> None:

@@ -8,6 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 OnChunk = Callable[[bytes], None]
+OnTick = Callable[[], None]
 
 
 class Command(Struct, frozen=True):

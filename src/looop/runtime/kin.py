@@ -6,7 +6,7 @@ inside a run carries both marks. Where the system shows no environments (no /pro
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 MARK = "LOOOP_RUN_MARK"
@@ -26,10 +26,24 @@ def kill_kin(mark: str) -> None:
 
 
 def _processes() -> list[str]:
+    """All but us and our ancestors: a loop that was started from inside a run carries that run's mark itself."""
     try:
-        return [name for name in os.listdir("/proc") if name.isdigit()]
+        names = [name for name in os.listdir("/proc") if name.isdigit()]
     except OSError:
         return []
+    spared = set(_line_of(str(os.getpid())))
+    return [name for name in names if name not in spared]
+
+
+def _line_of(pid: str) -> Iterator[str]:
+    """The process and its ancestors."""
+    while pid not in ("", "0"):
+        yield pid
+        try:
+            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+                pid = file.read().rpartition(")")[2].split()[1]
+        except (OSError, IndexError):
+            return
 
 
 def _kill(name: str, mark: str) -> bool:

@@ -6,7 +6,7 @@ The machinery is in runtime/children.py and loaded by the first run: most verbs 
 import os
 from collections.abc import Sequence
 
-from looop.runtime.command import Command, Ended, OnChunk, Stop
+from looop.runtime.command import Command, Ended, OnChunk, OnTick, Stop
 
 
 class Processes:
@@ -15,11 +15,20 @@ class Processes:
     def __init__(self, stop: Stop | None = None) -> None:
         self._stop = stop
 
-    def run(self, command: Command, on_output: OnChunk | None = None, on_errors: OnChunk | None = None) -> Ended:
-        """Run one command; `on_output` and `on_errors` get every raw chunk as it comes, and may raise to kill it."""
+    def run(
+        self,
+        command: Command,
+        on_output: OnChunk | None = None,
+        on_errors: OnChunk | None = None,
+        on_tick: OnTick | None = None,
+    ) -> Ended:
+        """Run one command; `on_output` and `on_errors` get each raw chunk as it comes, `on_tick` comes every second.
+
+        Each of them may raise to kill it.
+        """
         from looop.runtime.children import Loop
 
-        return Loop(self._stop, on_output, on_errors).complete([command])[0]
+        return Loop(self._stop, on_output, on_errors, on_tick).complete([command])[0]
 
     def kill_left(self, mark: str) -> None:
         """Kill what a run with this mark has left behind, when its loop died before it."""

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
-from looop.model.records import Intent
+from looop.model.errors import Unreadable
+from looop.model.records import Fault, Intent
 from looop.state.codec import decode_record, encode_record, read_record
 from looop.store.protocol import Store
 
@@ -43,7 +44,10 @@ class Intents:
 
     def is_open(self, fingerprint: str) -> bool:
         """Whether such an action was begun and nobody knows how it ended. Raises Unreadable."""
-        records = (read_record(self._store, key, Intent) for key in self._keys())
+        records = [read_record(self._store, key, Intent) for key in self._keys()]
+        for record in records:
+            if isinstance(record, Fault) and record.kind == "unreadable":
+                raise Unreadable(record.why)
         return any(isinstance(record, Intent) and record.fingerprint == fingerprint for record in records)
 
     def sweep(self, now: int, default_timeout_s: int, is_alive: Callable[[int], bool]) -> Iterator[Interrupted]:

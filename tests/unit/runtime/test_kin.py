@@ -96,3 +96,12 @@ def test_a_signal_between_start_and_entry_leaves_nothing(tmp_path: Path, monkeyp
     until(lambda: gone(pid_in(tmp_path)), what="the end of the child")
     os.waitpid(pid_in(tmp_path), 0)
     gc.collect()
+
+
+def test_nobody_kills_itself_or_those_it_came_from() -> None:
+    """A loop that was started from inside a run carries that run's mark, and must outlive the sweep for it."""
+    script = "from looop.runtime.kin import kill_kin; kill_kin('m'); print('alive')"
+    path = os.path.dirname(os.path.dirname(sys.modules["looop"].__file__ or ""))
+    command = [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {script!r}])"]
+    ended = subprocess.run(command, env={**marked(ENV, "m"), "PYTHONPATH": path}, capture_output=True, text=True)
+    assert (ended.stdout, ended.returncode) == ("alive\n", 0)

@@ -27,7 +27,7 @@ def run(words: list[str], engine: Engine) -> int:
         _end_with_children(signal.SIGTERM, signal.SIGHUP)
     try:
         code = _perform(words, engine)
-        sys.stdout.flush()
+        _flush(words)
         return code
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
@@ -89,7 +89,22 @@ def _lost_output(error: OSError) -> int:
     if not isinstance(error, BrokenPipeError):
         with suppress(OSError):
             _fail(f"cannot go on: {error.strerror or error}", 1, error)
+    _silence()
+    return 1
+
+
+def _flush(words: list[str]) -> None:
+    """See that all is written; a pulse whose reader went away has done its work all the same."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        if words[:1] != ["pulse"]:
+            raise
+        _silence()
+
+
+def _silence() -> None:
+    """Let what is still to be written go nowhere."""
     nowhere = os.open(os.devnull, os.O_WRONLY)  # noqa: TID251  nothing durable
     for fd in (1, 2):
         os.dup2(nowhere, fd)
-    return 1
