@@ -47,10 +47,16 @@ def write(path: str, text: str, mode: int = 0o644) -> None:
     os.replace(f"{path}.new~", path)
 
 
+def beaten(root: str) -> None:
+    """Let a pulse beat three times over `root`, so that the next beat has no news."""
+    for _ in range(3):
+        open_pulse(lambda stop: open_house(stop=stop, data_dir=root)).once()
+
+
 def built(root: str) -> tuple[House, Callable[[], BeatReport]]:
     """A silent house over `root` in this process and one turn of its pulse, after the first: the next has no news.
 
-    A turn is all the pulse does from one sleep to the next, without the lock it holds for life.
+    A turn is all the pulse does from one sleep to the next, under the lock it holds for life.
     """
     house: list[House] = []
 
@@ -60,7 +66,9 @@ def built(root: str) -> tuple[House, Callable[[], BeatReport]]:
         return opened
 
     open_pulse(open_it).once()
-    turn = partial(open_pulse(open_it)._step, forced=False)
+    pulse = open_pulse(open_it)
+    pulse._lock.acquire()
+    turn = partial(pulse._step, forced=False)
     reports = [turn(), turn()]
     if reports[-1].ending != "idle":
         sys.exit(f"the third beat over an unchanged world was not idle but {reports[-1]}")

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from paired import Pairs, clean_env, compare, figure, pairs, title
-from scratch import built, data_dir
+from scratch import beaten, data_dir
 
 PAIRS = 41
 OWN_MODULES = "import sys; before = set(sys.modules); import looop; print(*sorted(set(sys.modules) - before))"
@@ -32,7 +32,7 @@ def main() -> None:
     others = [name for name in imported.stdout.split() if name != "looop"]
     figure("modules `import looop` brings besides itself", len(others), " ".join(others), 0)
     with data_dir(goals=10, sensors=5) as root:
-        built(root)
+        beaten(root)
         env = clean_env(LOOOP_DATA_DIR=root)
         compare("looop version", against_bare(["version"], env), 3)
         compare("looop state, 10 goals and 5 sensors", against_bare(["state"], env), 7)
