@@ -261,6 +261,16 @@ def test_bodies_that_are_not_utf8(settled: Looop) -> None:
     assert not (settled.data / "sensors/s.sh").exists() and settled.read("goals/g.md") == "x\n"
 
 
+def test_a_goal_that_looks_like_an_option(settled: Looop) -> None:
+    """Front matter begins with a dash: given as a word it is refused with the way to give it.
+
+    Source: spec/cli.md §1 bodies.
+    """
+    goal = "---\ndone: now > 1\n---\n"
+    assert "stands behind `--`" in refused(settled, "goal", "write", "g", goal)
+    assert settled("goal", "write", "g", "--", goal).code == 0
+
+
 def test_a_body_without_end_is_refused(settled: Looop) -> None:
     """A stream that never ends fills no memory. Source: spec/cli.md §1 bodies."""
     said = settled.in_shell("looop goal write g - < /dev/zero")

@@ -11,8 +11,7 @@ Note [JSON from sh]
 `json_string` goes through `od`, so any byte can come; awk answers in ASCII, because awks differ in `%c` beyond it.
 
 Note [http is Python inside]
-curl is missing on many small systems and reads no JSON; Python 3 is where looop is. It runs isolated (`-I`): a
-sensor called `json.py` in the same folder must not become the json module.
+curl is often missing and reads no JSON. Python runs isolated (`-I`): a `json.py` beside it must not become json.
 """
 
 import re

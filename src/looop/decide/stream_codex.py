@@ -6,10 +6,8 @@ for a turn that has none, the session file says what was used.
 """
 
 from looop.decide.stream_base import Event, EventReader, at, at_least, name_at, text_at, tokens_at, tool_line
-from looop.decide.stream_rollout import Rollout
+from looop.decide.stream_rollout import USAGE, Rollout
 from looop.model.usage import Tokens, Usage
-
-_USAGE = (("input_tokens",), ("output_tokens",), ("cached_input_tokens",), ("cache_write_input_tokens",))
 
 
 class CodexReader(EventReader):
@@ -49,7 +47,7 @@ class CodexReader(EventReader):
     def _completed(self, event: Event) -> list[str]:
         self.ended = True
         self.fail("")
-        if used := tokens_at(at(event, "usage"), *_USAGE):
+        if used := tokens_at(at(event, "usage"), *USAGE):
             self.tokens = at_least(self.tokens, _fresh(used))
         return []
 

@@ -13,7 +13,7 @@ from string import Template
 from looop.decide.stream_base import at, at_least, decode, name_at, text_at, tokens_at
 from looop.model.usage import Tokens
 
-_USAGE = (("input_tokens",), ("output_tokens",), ("cached_input_tokens",), ("cache_write_input_tokens",))
+USAGE = (("input_tokens",), ("output_tokens",), ("cached_input_tokens",), ("cache_write_input_tokens",))
 _KINDS = ("token_usage_record", "event_msg", "turn_context")
 _TELLING = (b"token_usage", b'"turn_context"')
 _DAY_DEPTH = 3
@@ -55,7 +55,7 @@ class Rollout:
         if text_at(event, "type") == "turn_context":
             self.model = name_at(payload, "model") or self.model
         for used in (at(payload, "thread_token_usage"), at(payload, "info", "total_token_usage")):
-            self.tokens = at_least(self.tokens, tokens_at(used, *_USAGE))
+            self.tokens = at_least(self.tokens, tokens_at(used, *USAGE))
 
 
 def codex_home(words: Sequence[str], env: Mapping[str, str]) -> str:

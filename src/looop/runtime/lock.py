@@ -47,7 +47,8 @@ class PulseLock:
                 return True
         except OSError:
             pass
-        os.close(self._fd)
+        with suppress(OSError):
+            os.close(self._fd)
         self._fd = -1
         self.acquire()
         return False

@@ -180,7 +180,7 @@ def test_structured_output() -> None:
     [
         (
             "claude-decide",
-            ["  Write: /rec/work/.decision.json", "\nDecision written: continue.", "  done (0.1s · $0.0050)"],
+            ["  Write: /rec/here/.decision.json", "\nDecision written: continue.", "  done (0.1s · $0.0050)"],
         ),
         (
             "claude-err500",
@@ -196,9 +196,9 @@ def test_structured_output() -> None:
         ),
         ("codex-err429", [f"  error: Reconnecting... {n}/5 (exceeded" for n in range(1, 6)] + ["  error: exceeded"]),
         ("opencode-bashfail", ["  bash: echo to-stderr >&2; exit 3", "  bash failed", "\nThe command failed with 3."]),
-        ("opencode-decide", ["  write: /rec/work/.decision.json", "\nDecision written: continue."]),
+        ("opencode-decide", ["  write: /rec/here/.decision.json", "\nDecision written: continue."]),
         ("opencode-err400", ["  error: scripted 400"]),
-        ("pi-decide", ["  write: /rec/work/.decision.json", "\nDecision written: continue."]),
+        ("pi-decide", ["  write: /rec/here/.decision.json", "\nDecision written: continue."]),
         ("pi-bashfail", ["  bash: echo to-stderr >&2; exit 3", "  bash failed", "\nThe command failed with 3."]),
         ("pi-err429", []),
     ],

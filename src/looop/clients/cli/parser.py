@@ -103,4 +103,6 @@ def _short_list(ctx: click.Context) -> list[str]:
 
 def _usage(error: click.UsageError) -> str:
     where = error.ctx.command_path if error.ctx else "looop"
+    if isinstance(error, click.NoSuchOption) and not error.option_name.lstrip("-").replace("-", "").isalnum():
+        return f"a text that begins with a dash stands behind `--`, or comes on standard input (see `{where} --help`)"
     return f"{' '.join(error.format_message().split()).rstrip('.')} (see `{where} --help`)"
