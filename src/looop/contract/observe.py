@@ -76,7 +76,7 @@ def state_of(house: House) -> StateView:
         last_beat_age_s=last_beat_age(house, now),
         snapshots={stem: _snapshot(reading.raw) for stem, reading in world.readings.items() if reading.is_json},
         asks=mail.pending,
-        workers=list(house.fleet.sessions()),
+        workers=[],
         goals=sorted(goals_of(world.policy)),
         goal_status=goal_statuses(house, world, now),
         journal_tail=journal,

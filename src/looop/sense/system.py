@@ -27,7 +27,7 @@ def system_readings(house: House, now: int) -> dict[str, bytes]:
 
 
 def _sessions(house: House) -> dict[str, Any]:
-    rows = house.fleet.sessions()
+    rows: list[dict[str, Any]] = []
     return {"signal": rows, "detail": {"count": len(rows), "workers": {}}}
 
 

@@ -11,7 +11,6 @@ from looop.runtime.clock import Clock, minute_stamp
 from looop.runtime.command import Stop
 from looop.runtime.events import Events
 from looop.runtime.proc import Processes
-from looop.session.fleet import Fleet
 from looop.state.codec import LineLog
 from looop.state.goals import Goals
 from looop.state.guards import Guards
@@ -24,6 +23,7 @@ from looop.state.playbook import Playbook
 from looop.state.readings import Readings
 from looop.state.schedules import Schedules
 from looop.state.sensors import Sensors
+from looop.state.sessions import Sessions
 from looop.store.protocol import Store
 
 EVENTS = "events.jsonl"
@@ -46,7 +46,7 @@ class House(Struct, frozen=True):
     setting: Setting
     store: Store
     events: Events
-    fleet: Fleet
+    fleet: Sessions
     goals: Goals
     playbook: Playbook
     sensors: Sensors
@@ -94,7 +94,7 @@ def furnish(setting: Setting, store: Store, events: Events) -> House:
         setting=setting,
         store=store,
         events=events,
-        fleet=Fleet(),
+        fleet=Sessions(setting.root),
         goals=Goals(store),
         playbook=Playbook(store, knobs.playbook_keep),
         sensors=Sensors(store),
