@@ -17,6 +17,7 @@ allows it (Linux), a supervisor adopts what its command leaves instead, so that 
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # the C half of signal
 import os
 
 TYPE_CHECKING = False
@@ -98,14 +99,12 @@ class _Known:
 
     def kill(self, pid: str) -> bool:
         """Kill the process if it is ours. The descriptor is had first, so that the pid cannot change hands."""
-        from signal import SIGKILL
-
         fd = _open_process(pid)
         self._is_ours.pop(pid, None)
         try:
             if not self._ours(pid) or _stat(pid)[_STATE] in "ZX":
                 return False
-            _signal_process(fd, int(pid), SIGKILL)
+            _signal_process(fd, int(pid), _signal.SIGKILL)
             return True
         except (OSError, IndexError, RecursionError):
             return False
@@ -172,9 +171,7 @@ def _open_process(pid: str) -> int:
 
 def _signal_process(fd: int, pid: int, number: int) -> None:
     if fd >= 0:
-        from signal import pidfd_send_signal
-
-        pidfd_send_signal(fd, number)
+        _signal.pidfd_send_signal(fd, number)
     else:
         os.kill(pid, number)
 
