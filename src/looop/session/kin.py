@@ -96,7 +96,7 @@ class _Look:
         self._verdicts: dict[str, bool] = {}
 
     def kin(self) -> set[tuple[str, str]]:
-        """All of this run, by pid and tick; but us and our ancestors, as a loop may have been started from inside it."""
+        """All of this run, by pid and tick, but us and our ancestors: a loop may have been started from inside it."""
         spared = set(_line_of(str(os.getpid())))
         return {(pid, fields[_BEGAN]) for pid, fields in self._table.items() if pid not in spared and self._is_kin(pid)}
 

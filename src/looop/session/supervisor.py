@@ -198,8 +198,8 @@ class Supervisor:
                 setsid=True,
                 setsigdef=_signal.valid_signals(),
             )
-        except OSError as error:
-            self._status["error"] = f"{command[0]}: {error.strerror}"
+        except (OSError, ValueError) as error:
+            self._status["error"] = f"{command[0]}: {getattr(error, 'strerror', None) or error}"
             self._conclude(EXITED)
             return
         self._born = birth(self._child)
