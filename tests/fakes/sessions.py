@@ -17,11 +17,33 @@ ENV = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
 SOURCE = os.path.dirname(os.path.dirname(sys.modules["looop"].__file__ or ""))
 
 
+_open: list[socket.socket] = []
+
+
+def connected(session: Session) -> socket.socket:
+    """A connection to the session, closed when its test ends."""
+    _open.append(connect(session.socket))
+    _open[-1].settimeout(5)
+    return _open[-1]
+
+
+def line_from(connection: socket.socket) -> bytes:
+    """One line of answer."""
+    heard = b""
+    while not heard.endswith(b"\n"):
+        byte = connection.recv(1)
+        assert byte, heard
+        heard += byte
+    return heard
+
+
 @contextmanager
 def no_one_left(root: Path) -> Iterator[Fleet]:
     """A fleet, whose sessions are ended at the end; fails when one has left a process or a socket."""
     fleet = Fleet(str(root))
     yield fleet
+    while _open:
+        _open.pop().close()
     if not os.path.isdir(root / "sessions"):
         return
     sessions = fleet.sessions()
@@ -74,7 +96,7 @@ class Attached:
     """A client that gets frames."""
 
     def __init__(self, session: Session, **request: object) -> None:
-        self.connection: socket.socket = connect(session.socket)
+        self.connection = connected(session)
         self.said, rest = converse(self.connection, {"op": "attach", **request}, 5)
         self._heard = bytearray(rest)
 

@@ -265,22 +265,17 @@ ODD_STARTERS = {
 def test_any_starter_starts_a_sound_session(fleet: Fleet, name: str) -> None:
     """What the starter ignores, blocks or has open makes no difference. Source: edge cases 164, 263."""
     words = [sys.executable, "-c", STARTER.format(before=ODD_STARTERS[name]), fleet._root]
-    script = (
-        "ls /proc/$$/fd | tr '\\n' ' '; while read -r line; do echo $line; done </proc/$$/status; echo ready; sleep 60"
-    )
+    status = "while read -r line; do echo $line; done </proc/$$/status"
+    script = f"ls /proc/$$/fd | tr '\\n' ' '; {status}; echo ready; sleep 60"
     told = subprocess.run([*words, script], env={**ENV, "PYTHONPATH": SOURCE}, capture_output=True, timeout=20)
     assert told.returncode == 0 or name == "no stdio", told.stderr
     session = now(fleet, "a")
     shows(session, b"ready")
     lines = log(session).decode().split("\r\n")
-    masks = {
-        key: int(value, 16)
-        for key, _, value in (line.partition(": ") for line in lines)
-        if key[:3] == "Sig" and "/" not in value
-    }
+    said = dict(line.partition(": ")[::2] for line in lines)
     assert lines[0].startswith("0 1 2 Name:")
-    assert masks["SigBlk"] == 0
-    assert masks["SigIgn"] & ~LIBC_OWN == 0
+    assert int(said["SigBlk"], 16) == 0
+    assert int(said["SigIgn"], 16) & ~LIBC_OWN == 0
     os.kill(session.child_pid or 0, signal.SIGKILL)
     assert ended(fleet, "a").signal == signal.SIGKILL
 

@@ -32,7 +32,7 @@ class Control:
         try:
             wire.make_private(os.path.dirname(self._path))
             self._listener.bind(self._path)
-            self._listener.listen(16)
+            self._listener.listen(64)
         except OSError as error:
             return {"problem": f"no control socket: {error.strerror}"}
         self._listens = True
