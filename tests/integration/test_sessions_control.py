@@ -182,6 +182,9 @@ def test_a_worker_may_end_itself(fleet: Fleet) -> None:
         b"\n",
         b"garbage\n",
         b"[]\n",
+        b"{]\n",
+        b'{"op" 5}\n',
+        b'{"op":"status",}\n',
         b'{"op":"nonsense"}\n',
         b'{"op":["kill"]}\n',
         b'{"op":"send"}\n',
@@ -236,9 +239,8 @@ def test_a_hundred_connections_do_no_harm(fleet: Fleet, cat: Session) -> None:
     """Too many are told so; those that are connected go on, and the session can be killed. Source: §3.4."""
     connections = [connected(cat) for _ in range(100)]
     assert converse(connections[0], {"op": "status"}, 5)[0]["state"] == "running"
-    with pytest.raises(Unanswered, match="too many clients"):
-        for connection in connections[40:]:
-            converse(connection, {"op": "status"}, 5)
+    for connection in connections[40:]:
+        assert b"too many clients" in line_from(connection)
     assert len(os.listdir(f"/proc/{cat.pid}/fd")) < 50
     assert fleet.kill(cat)["state"] == "killed"
 

@@ -1,12 +1,15 @@
 """The supervisor's JSON is the JSON everybody else reads and writes."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from looop.session.light import dumps, loads
+from tests.fakes.sessions import SOURCE
 
 TEXT = st.text(st.characters(codec=None, categories=None))  # lone surrogates, too: the kernel's words have them
 WRITTEN = st.recursive(
@@ -51,3 +54,31 @@ def test_a_cut_record_is_a_value_error(data: bytes) -> None:
     """What a crash or an attacker leaves is a ValueError, however deep or long. Source: spec/workers.md §3.3."""
     with pytest.raises(ValueError):
         loads(data)
+
+
+NOT_JSON = [
+    b"",
+    b"{",
+    b"{]",
+    b'{"a" 5}',
+    b"[1,",
+    b"[1 2]",
+    b'{"a":1,}',
+    b'"\\x"',
+    b'"\\u12"',
+    b'"a\nb"',
+    b"{1:2}",
+    b"[" * 100_000,
+]
+
+
+@pytest.mark.parametrize("data", NOT_JSON)
+def test_so_it_is_where_the_standard_package_was_never_loaded(data: bytes) -> None:
+    """In a supervisor, too, what is no JSON is a ValueError and nothing else. Source: §3.4."""
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from looop.session.light import loads\n"
+        "try:\n    loads(sys.stdin.buffer.read())\nexcept ValueError:\n    print('json' in sys.modules)"
+    )
+    command = [sys.executable, "-I", "-S", "-E", "-c", script, SOURCE]
+    assert subprocess.run(command, input=data, capture_output=True).stdout in (b"False\n", b"True\n")
