@@ -38,7 +38,7 @@ def arm(number: int, told: str) -> None:
                 setattr(module, name, mortal(name, getattr(module, name)))
 
     class Socket(_socket.socket):
-        pass
+        __slots__ = ()
 
     for name in ("bind", "listen", "_accept", "recv", "send", "close"):
         setattr(Socket, name, mortal(name, getattr(_socket.socket, name)))
