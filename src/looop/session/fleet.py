@@ -91,7 +91,10 @@ class Fleet:
         return [session for session in found if session]
 
     def session(self, session_id: str) -> Session | None:
-        """One session, None when there is none or its records cannot be read."""
+        """One session, None when there is none or its records cannot be read.
+
+        A supervisor that ends while we look has written its last status before: an orphan is looked at twice.
+        """
         folder = os.path.join(self._folder, session_id)
         try:
             meta = read_record(os.path.join(folder, META))
@@ -99,11 +102,8 @@ class Fleet:
                 return None
         except (OSError, ValueError):
             return None
-        try:
-            status = read_record(os.path.join(folder, STATUS))
-        except (OSError, ValueError):
-            status = None
-        return Session(folder, meta, status or {})
+        found = Session(folder, meta, _status(folder))
+        return Session(folder, meta, _status(folder)) if found.is_orphaned else found
 
     def is_taken(self, session_id: str) -> bool:
         """Whether something has that id, be it readable or not."""
@@ -188,6 +188,13 @@ class Fleet:
         if session.is_orphaned:
             self.sweep(session)
         return {"killed": True, "confirmed": True, "escalated": True, "state": KILLED, "exit_code": session.exit_code}
+
+
+def _status(folder: str) -> dict[str, object]:
+    try:
+        return read_record(os.path.join(folder, STATUS)) or {}
+    except (OSError, ValueError):
+        return {}
 
 
 def _remove(folder: str) -> None:

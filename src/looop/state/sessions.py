@@ -52,12 +52,20 @@ class Sessions:
         """Whether a session of exactly that id is alive. Raises Unreadable."""
         return any(session.alive for session in self.all() if session.id == session_id)
 
-    def start(self, session_id: str, command: Sequence[str], env: Mapping[str, str], *, max_log: int) -> None:
+    def start(
+        self,
+        session_id: str,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        *,
+        max_log: int,
+        size: tuple[int, int] = (80, 24),
+    ) -> None:
         """Start a session and return once its command runs. Raises Refused."""
         if self._fleet.is_taken(session_id):
             raise Refused(f"session {session_id!r} is there already, and its records cannot be read: remove its folder")
         try:
-            self._fleet.start(session_id, command, env, max_log=max_log)
+            self._fleet.start(session_id, command, env, max_log=max_log, size=size)
         except SpawnError as error:
             raise Refused(str(error)) from None
 
