@@ -209,6 +209,24 @@ class Parked(Struct, frozen=True):
     runner: str
 
 
+class Awake(Struct, frozen=True):
+    """How long this machine has been suspended in this `boot`, and when it was last found to have been; 0: never."""
+
+    asleep_s: float
+    since: int
+    boot: str
+    v: int = 1
+
+
+class VerifyResult(Struct, frozen=True):
+    """How a worker's verify command ended: `output` is its tail, `exit_code` None when it has none."""
+
+    ok: bool
+    exit_code: int | None = None
+    output: str = ""
+    ts: int = 0
+
+
 class Fault(Struct, frozen=True):
     """A record that is there and tells us nothing: which one, how, and why. Never to be taken for absent."""
 
