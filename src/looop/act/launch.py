@@ -1,8 +1,8 @@
 """Starting and ending workers: everything is checked before anything is changed. Source: spec/workers.md §2.
 
 Note [Over-admission]
-The fleet's cap and the id are checked before the start, not at it: two starts at once may bring one worker more than the
-cap. Of two with one id the supervisor lets exactly one through, whoever of them asked first.
+The fleet's cap and the id are checked before the start, not at it: two starts at once may bring one worker more than
+the cap. Of two with one id the supervisor lets exactly one through, whoever of them asked first.
 
 Note [Generations]
 A worker's id is used again and again. Before a new one starts, what was kept for the one before goes: its transcript,
@@ -12,10 +12,12 @@ its verdict, what was told to it. A start that fails takes its own verify back; 
 import os
 import re
 import shutil
+from collections.abc import Callable
 from functools import partial
 
 from msgspec import Struct
 
+from looop.act.announce import announce, intent_of
 from looop.config.file import Config, load_config, program_word
 from looop.model.errors import LooopError, Refused
 from looop.model.ids import require_id
@@ -41,14 +43,28 @@ class Launch(Struct, frozen=True):
     label: str
 
 
-def start_worker(house: House, move: StartWorker) -> None:
-    """Check, then start a worker. Raises a LooopError that says why not; nothing runs then."""
+def start_worker(
+    house: House, move: StartWorker, now: int, *, begin: Callable[[], object] | None = None
+) -> Callable[[], object]:
+    """Check, announce, then start a worker; what is returned takes the announcement back.
+
+    `begin` is called once it is announced; it does not start when that raises. Raises a LooopError that says why not;
+    then nothing runs.
+    """
     try:
         launch = _validate(house, move)
-        _commit(house, launch)
+        close = announce(house, intent_of(house, "start_worker", move.summary, now))
+        try:
+            if begin:
+                begin()
+            _commit(house, launch)
+        except BaseException:
+            close()
+            raise
     except LooopError as error:
         raise type(error)(f"start_worker {move.id!r} failed: {error}") from None
     house.events.emit("worker_started", worker=move.id, runner=launch.label)
+    return close
 
 
 def restart_worker(house: House, session_id: str) -> str:
@@ -196,4 +212,3 @@ def _prompt_file(house: House, session_id: str) -> str:
 def _retries(house: House) -> Retries:
     knobs = house.setting.knobs
     return Retries(knobs.runner_retries, knobs.runner_retry_match, knobs.runner_retry_sleep)
-
