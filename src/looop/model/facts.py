@@ -79,4 +79,6 @@ FACTS: dict[str, Fact] = {
     "env_invalid": Fact("env.invalid", "warn", "{var}={value!r} is not a number of its kind: {instead}", row=False),
     "answer": Fact("answer", "ok", "answered {ask_id} of {worker}"),
     "config_key": Fact("config.key", "warn", "{error}", row=False),
+    "claim_reaped": Fact("claim.reaped", "info", "lease {claim} is free again: its holder {session!r} is gone"),
+    "reap_skipped": Fact("claim.reap_skipped", "warn", "leases stay as they are: {error}", row=False),
 }
