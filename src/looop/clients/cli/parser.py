@@ -25,6 +25,8 @@ VERBS = {
     "cost": "money",
     "init": "setup",
     "doctor": "setup",
+    "claim": "lease",
+    "unclaim": "lease",
     "pulse": "loop",
     "beat": "loop",
     "demo": "loop",
