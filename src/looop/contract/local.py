@@ -246,6 +246,16 @@ class Local:
 
         return check_up(self._house, ask=ask)
 
+    def claim(self, name: str, session: str | None = None) -> str:
+        from looop.contract.leases import claim
+
+        return claim(self._house, name, session)
+
+    def unclaim(self, name: str, session: str | None = None) -> None:
+        from looop.contract.leases import unclaim
+
+        unclaim(self._house, name, session)
+
 
 def open_local() -> Local:
     """The contract over the environment's data dir, made and seeded when it is new. Raises NoHome, Unwritable."""

@@ -85,4 +85,6 @@ FACTS: dict[str, Fact] = {
         "worker.orphaned", "warn", "the supervisor of {worker} died; processes it had left and that were ended: {left}"
     ),
     "worker_pruned": Fact("worker.pruned", "info", "sessions past their retention removed: {workers}"),
+    "claim_reaped": Fact("claim.reaped", "info", "lease {claim} is free again: its holder {session!r} is gone"),
+    "reap_skipped": Fact("claim.reap_skipped", "warn", "leases stay as they are: {error}", row=False),
 }
