@@ -79,4 +79,11 @@ FACTS: dict[str, Fact] = {
     "env_invalid": Fact("env.invalid", "warn", "{var}={value!r} is not a number of its kind: {instead}", row=False),
     "answer": Fact("answer", "ok", "answered {ask_id} of {worker}"),
     "config_key": Fact("config.key", "warn", "{error}", row=False),
+    "worker_verify": Fact("worker.verify", "info", "{worker} passed: {cmd}"),
+    "worker_verify_failed": Fact("worker.verify", "warn", "{worker} failed ({_how}): {cmd}", event="worker_verify"),
+    "verify_deferred": Fact(
+        "worker.verify_deferred", "warn", "this beat's time for verify is spent: {worker} wait for the next", row=False
+    ),
+    "verify_skipped": Fact("worker.verify_skipped", "warn", "no worker is verified: {error}", row=False),
+    "fleet_list_degraded": Fact("fleet.list_degraded", "warn", "{error}", row=False),
 }
