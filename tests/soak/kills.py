@@ -192,7 +192,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="looop-soak-") as folder:
         run, wrong = soak(options.kills, options.seed, Path(folder) / "data")
         judged = len(list(run.judged.iterdir()))
-    print(f"seed {options.seed}: {sum(run.killed.values())} kills in {time.monotonic() - began:.0f} s: {dict(run.killed)}")
+    print(
+        f"seed {options.seed}: {sum(run.killed.values())} kills in {time.monotonic() - began:.0f} s: {dict(run.killed)}"
+    )
     print(f"{sum(run.generation.values())} workers started, {judged} judged")
     for line in wrong[:50]:
         print(f"WRONG {line}")

@@ -28,6 +28,7 @@ from looop.rules.launch import Retries, launch_script
 from looop.session.fleet import Session
 from looop.state.house import House
 from looop.state.sessions import PULSE
+from looop.state.verify import Declared
 
 _TERMINAL = "xterm-256color"
 _ASSIGNMENT = re.compile(r"\s*(?:[A-Za-z_]\w*=\S*\s+)*")
@@ -73,13 +74,13 @@ def restart_worker(house: House, session_id: str) -> str:
     Its verify is owed anew. Raises LooopError.
     """
     session = house.fleet.require(_not_pulse(session_id, "restart"))
-    verify = house.verify.command(session.id)
+    declared = house.verify.command(session.id)
     if session.alive:
         house.fleet.kill(session)
     else:
         _check_room(house, house.fleet.workers())
     _begin_generation(house, session.id)
-    _spawn(house, session.id, verify if isinstance(verify, str) else None, session.command)
+    _spawn(house, session.id, declared.command if isinstance(declared, Declared) else None, session.command)
     house.events.emit("worker_started", worker=session.id, runner="the same command")
     return session.id
 

@@ -44,8 +44,8 @@ def perform(
 ) -> str:
     """Carry the move out for the loop and return the line that was journaled. `goal` is what a reflex acts for.
 
-    A run_shell or start_worker calls `begin` once it is announced, and does nothing when that raises. Raises a LooopError whose text
-    a model or a person can act on; then nothing was journaled or stamped.
+    A run_shell or start_worker calls `begin` once it is announced, and does nothing when that raises. Raises a
+    LooopError whose text a model or a person can act on; then nothing was journaled or stamped.
     """
     checked = check_move(move)
     close: Callable[[], object] | None = None

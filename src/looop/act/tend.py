@@ -1,6 +1,7 @@
-"""What every beat does for the fleet before it looks at the world. Source: spec/beat.md §1 steps 3-6, spec/workers.md §7.
+"""What every beat does for the fleet before it looks at the world. Spec/beat.md §1 steps 3-6, workers.md §7.
 
-Each step costs only itself when it fails; a fleet that cannot be enumerated is left as it is, and that is said.
+Each step costs only itself when it fails; a fleet that cannot be enumerated is left as it is, and that is said. What is
+old goes before the dead are judged, so that a verdict is seen by one beat at least, however short the retention.
 """
 
 import os
@@ -19,15 +20,15 @@ def tend(house: House, now: int) -> None:
     try:
         sessions = house.fleet.all()
     except Unreadable as error:
-        house.events.emit("claim_reap_skipped", error=str(error))
+        house.events.emit("reap_skipped", error=str(error))
         reconcile(house, now)
         return
     for session in sessions:
         if session.is_orphaned:
             house.best_effort("orphans", partial(_sweep, house, session, now))
+    _remove_old(house, sessions, now)
     _free_leases(house, sessions, now)
     reconcile(house, now)
-    _remove_old(house, sessions, now)
 
 
 def _sweep(house: House, session: Session, now: int) -> None:
@@ -41,9 +42,9 @@ def _free_leases(house: House, sessions: list[Session], now: int) -> None:
     alive = {session.id for session in sessions if session.alive}
     try:
         for name, holder in house.leases.reap(alive, house.fleet.is_alive, now):
-            house.events.emit("claim_reaped", claim=name, holder=holder)
+            house.events.emit("claim_reaped", claim=name, session=holder)
     except LooopError as error:
-        house.events.emit("claim_reap_skipped", error=str(error))
+        house.events.emit("reap_skipped", error=str(error))
 
 
 def _remove_old(house: House, sessions: list[Session], now: int) -> None:

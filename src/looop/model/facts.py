@@ -87,4 +87,11 @@ FACTS: dict[str, Fact] = {
     "worker_pruned": Fact("worker.pruned", "info", "sessions past their retention removed: {workers}"),
     "claim_reaped": Fact("claim.reaped", "info", "lease {claim} is free again: its holder {session!r} is gone"),
     "reap_skipped": Fact("claim.reap_skipped", "warn", "leases stay as they are: {error}", row=False),
+    "worker_verify": Fact("worker.verify", "info", "{worker} passed: {cmd}"),
+    "worker_verify_failed": Fact("worker.verify", "warn", "{worker} failed ({_how}): {cmd}", event="worker_verify"),
+    "verify_deferred": Fact(
+        "worker.verify_deferred", "warn", "this beat's time for verify is spent: {worker} wait for the next", row=False
+    ),
+    "verify_skipped": Fact("worker.verify_skipped", "warn", "no worker is verified: {error}", row=False),
+    "fleet_list_degraded": Fact("fleet.list_degraded", "warn", "{error}", row=False),
 }

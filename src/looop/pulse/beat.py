@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from msgspec import Struct
 
+from looop.act.tend import tend
 from looop.decide.breakers import sweep_open_run
 from looop.decide.decider import Decider
 from looop.model.errors import LooopError, Unreadable
@@ -26,6 +27,7 @@ def beat(house: House, decider: Decider, now: int, *, forced: bool = False) -> B
     """Run one beat and say what it did. The caller holds the pulse lock. Never raises a LooopError."""
     _begin(house, now)
     _notice_sleep(house, now)
+    tend(house, now)
     try:
         seen = look(house, now, forced=forced)
     except LooopError as error:

@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 
 from looop.model.errors import Invalid, Missing, Refused, Unreadable, Unwritable
 from looop.model.ids import is_id
+from looop.model.workers import PULSE
 from looop.session.fleet import Fleet, KillError, Session, SpawnError
 
-PULSE = "pulse"
+__all__ = ["PULSE", "Session", "Sessions"]
+
 _LEGACY = "looop-"
 
 

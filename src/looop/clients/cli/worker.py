@@ -31,7 +31,9 @@ def worker() -> None:
 @click.option("--command", metavar="CMD", help="Instead of worker_command; {{prompt_file}} is its task.")
 @click.option("--verify", metavar="CMD", help="Run once it has ended: exit code 0 is a pass. It must change nothing.")
 @journal_option
-def worker_start(worker_id: str, prompt: tuple[str, ...], command: str | None, verify: str | None, journal: str) -> None:
+def worker_start(
+    worker_id: str, prompt: tuple[str, ...], command: str | None, verify: str | None, journal: str
+) -> None:
     """Start a worker. PROMPT is its task, as words, or standard input when there are none or a lone -.
 
     By convention ID is that of the goal it works on.
