@@ -19,7 +19,6 @@ from looop.contract.workers import rows
 from looop.model.errors import LooopError
 from looop.model.moves import StartWorker
 from looop.session.fleet import Session
-from looop.state.house import House
 from looop.state.open import open_house
 from looop.state.sessions import PULSE
 
@@ -125,7 +124,7 @@ class Soak:
         truthful = {
             None: how[:2] == ("exited", 3),
             "worker": how[:3] == ("killed", None, 9) or how[:2] == ("exited", 3),
-            "supervisor": how[0] == "killed" and "supervisor died" in session.problem or how[:2] == ("exited", 3),
+            "supervisor": (how[0] == "killed" and "supervisor died" in session.problem) or how[:2] == ("exited", 3),
         }[blow]
         if not truthful:
             self.wrong.append(f"{worker}-{self.generation[worker]} after kill of {blow}: {how}")

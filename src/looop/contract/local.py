@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from looop.contract.attach import Attachment
     from looop.contract.doctor import Checkup
     from looop.contract.money import CostReport, Subject
+    from looop.contract.screens import Format, Screenshot
     from looop.contract.setup import Plan, Setup, Wiring
+    from looop.contract.transcript import Transcript
     from looop.contract.updown import Down
     from looop.model.records import CostRow
 
@@ -87,6 +89,18 @@ class Local:
         from looop.contract.workers import prune
 
         return prune(self._house)
+
+    def screenshot(self, session_id: str, shown: "Format" = "plain", *, trim: bool = True) -> "Screenshot":
+        from looop.contract.screens import screenshot
+
+        session = self._house.fleet.require(session_id)
+        return screenshot(session.folder, session.size, shown, trim=trim)
+
+    def transcript(self, session_id: str) -> "Transcript":
+        from looop.contract.transcript import Transcript
+
+        session = self._house.fleet.require(session_id)
+        return Transcript(session.folder, lambda: not self._house.fleet.is_alive(session.id))
 
     def attach(self, session_id: str, *, write: bool = False, size: tuple[int, int] | None = None) -> "Attachment":
         from looop.contract.attach import attach

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from looop.contract.attach import Attachment
     from looop.contract.doctor import Checkup
     from looop.contract.money import CostReport, Subject
+    from looop.contract.screens import Format, Screenshot
     from looop.contract.setup import Plan, Setup, Wiring
+    from looop.contract.transcript import Transcript
     from looop.contract.updown import Down
     from looop.model.records import CostRow
 
@@ -204,6 +206,12 @@ class Contract(Protocol):
 
     def prune_workers(self) -> list[str]:
         """Remove every session that has ended; their ids. Raises Unreadable, Unwritable."""
+
+    def screenshot(self, session_id: str, shown: "Format" = "plain", *, trim: bool = True) -> "Screenshot":
+        """The screen of a session, the pulse's too, as it is or was at its end. Raises Missing, Unreadable."""
+
+    def transcript(self, session_id: str) -> "Transcript":
+        """What a session has printed and prints. Raises Missing, Unreadable."""
 
     def attach(self, session_id: str, *, write: bool = False, size: "tuple[int, int] | None" = None) -> "Attachment":
         """Look into a live session. Raises Missing, Refused."""

@@ -64,11 +64,15 @@ def _row(house: House, session: Session, around: _Around) -> WorkerRow:
         verify=verdict,
         verify_output=output,
         idle_s=silence.counted_s if silence else None,
-        uptime_s=max((now if alive else session.last_change) - session.started_at, 0),
+        uptime_s=_between(session.started_at, now if alive else session.last_change),
         ask=waits.ask if waits else None,
         ask_age_s=waits.age_s if waits else None,
         pending_tells=around.tells[session.id],
     )
+
+
+def _between(start: int | None, end: int | None) -> int | None:
+    return None if start is None or end is None else max(end - start, 0)
 
 
 def _verdict(house: House, worker: str) -> tuple[Literal["pass", "fail"] | None, str]:

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from looop.session.supervisor import Supervisor
 
-_TAIL_BYTES = 1 << 20
+_TAIL_BYTES = 1 << 17  # as JSON at most six times that, which must fit what a slow client may leave unread
 _MOST_CLIENTS = 32
 
 
@@ -24,25 +24,25 @@ class Control:
     def __init__(self, session: Supervisor, path: str) -> None:
         self._session, self._path = session, path
         self._listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        self._listens = False
         self._clients: dict[int, Client] = {}
 
     def open(self) -> dict[str, object]:
         """Begin to listen; what to say in the status when that cannot be."""
         try:
             wire.make_private(os.path.dirname(self._path))
-            if os.path.lexists(self._path):
-                os.unlink(self._path)
             self._listener.bind(self._path)
             self._listener.listen(16)
         except OSError as error:
             return {"problem": f"no control socket: {error.strerror}"}
+        self._listens = True
         self._listener.setblocking(False)
         self._session.watch(self._listener.fileno(), self._accept)
         return {}
 
     def close(self) -> None:
         """Take no more clients; the path is free for the next session of this id."""
-        if self._listener.fileno() >= 0:
+        if self._listens:
             self._session.forget(self._listener.fileno())
             self._listener.close()
             try:
@@ -59,10 +59,11 @@ class Control:
     def tell_end(self, end: dict[str, object], signal: object) -> None:
         """The session is over, and that is on disk."""
         number = signal if isinstance(signal, int) else 0
-        code = end["exit_code"] if isinstance(end["exit_code"], int) else number
+        code, ended_itself = end["exit_code"], isinstance(end["exit_code"], int)
+        body = bytes((not ended_itself,)) + (code if isinstance(code, int) else number).to_bytes(4, "big", signed=True)
         for client in self._clients.values():
             if client.attached:
-                client.say(wire.frame(wire.EXIT, bytes((number > 0,)) + code.to_bytes(4, "big", signed=True)))
+                client.say(wire.frame(wire.EXIT, body))
             elif client.waits_for_end:
                 client.say(wire.reply(end))
 
@@ -143,7 +144,8 @@ class Control:
         if not isinstance(text, str):
             return wire.reply(error="send: expected a text")
         offset = self._session.transcript.total
-        self._session.type(text.encode("utf-8", "replace"), enter=request.get("newline") is not False)
+        if not self._session.type(text.encode("utf-8", "replace"), enter=request.get("newline") is not False):
+            return wire.reply(error="send: the command does not read what was typed before")
         return wire.reply({"sent": len(text), "offset": offset})
 
     def _resize(self, _: Client, request: dict[str, object]) -> bytes:

@@ -6,15 +6,32 @@ disk. What cannot be told is an error here, never an empty list. Source: spec/wo
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import time
 from datetime import UTC, datetime
 from signal import SIGKILL, SIGTERM
 
 from looop.session.client import Unanswered, ask
-from looop.session.kin import birth, is_alive, kill_kin
-from looop.session.record import ENDED, KILLED, LOG, META, STARTING, STATUS, TEMP, Folder, read_record, stamp
+from looop.session.kin import is_alive, kill_kin
+from looop.session.options import is_name
+from looop.session.record import (
+    ENDED,
+    KILLED,
+    LOG,
+    META,
+    STARTING,
+    STATUS,
+    Folder,
+    is_left_over,
+    read_record,
+    remove,
+    stamp,
+    temporary,
+)
 from looop.session.spawn import SpawnError, spawn
+from looop.session.wire import socket_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +42,7 @@ __all__ = ["Fleet", "KillError", "Session", "SpawnError", "Unanswered"]
 _DIED = "its supervisor died, so nobody knows how it ended"
 _KILL_S = 5.0
 _LOOK_S = 0.02
+_NO_RECORD = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EAGAIN)
 
 
 class KillError(Exception):
@@ -43,7 +61,7 @@ class Session:
         self.state = str(status.get("state", STARTING))
         self.exit_code = _number(status.get("exit_code"))
         self.signal = _number(status.get("signal"))
-        self.child_pid = _number(status.get("child_pid"))
+        self.child_pid, self.child_born = _number(status.get("child_pid")), str(status.get("child_born", ""))
         self.error, self.problem = str(status.get("error", "")), str(status.get("problem", ""))
         self.pid, self.born = _number(meta.get("babysit_pid")) or 0, str(meta.get("owner", ""))
         self.command = [str(word) for word in words] if isinstance(words := meta.get("cmd"), list) else []
@@ -82,32 +100,33 @@ class Fleet:
         self._root, self._folder = root, os.path.join(root, "sessions")
 
     def sessions(self) -> list[Session]:
-        """Every session, sorted by id. One whose records cannot be read is left out. Raises OSError."""
+        """Every session, sorted by id. Raises OSError.
+
+        A folder that has no record of a session, or one nobody may read, is left out.
+        """
         try:
             names = os.listdir(self._folder)
         except FileNotFoundError:
             return []
-        found = [self.session(name) for name in sorted(names) if not name.startswith(".")]
+        found = [self.session(name) for name in sorted(names)]
         return [session for session in found if session]
 
     def session(self, session_id: str) -> Session | None:
-        """One session, None when there is none or its records cannot be read.
+        """One session, None when there is none or its record is none. Raises OSError.
 
         A supervisor that ends while we look has written its last status before: an orphan is looked at twice.
         """
         folder = os.path.join(self._folder, session_id)
-        try:
-            meta = read_record(os.path.join(folder, META))
-            if meta is None:
-                return None
-        except (OSError, ValueError):
+        meta = _record(os.path.join(folder, META)) if is_name(session_id) else None
+        if meta is None:
             return None
-        found = Session(folder, meta, _status(folder))
-        return Session(folder, meta, _status(folder)) if found.is_orphaned else found
+        status = os.path.join(folder, STATUS)
+        found = Session(folder, meta, _record(status) or {})
+        return Session(folder, meta, _record(status) or {}) if found.is_orphaned else found
 
     def is_taken(self, session_id: str) -> bool:
         """Whether something has that id, be it readable or not."""
-        return os.path.lexists(os.path.join(self._folder, session_id))
+        return is_name(session_id) and os.path.lexists(os.path.join(self._folder, session_id))
 
     def start(
         self,
@@ -119,8 +138,7 @@ class Fleet:
         max_log: int = 0,
     ) -> None:
         """Start a session, detached, and return once its command runs. Raises SpawnError."""
-        mark = f"session-{os.urandom(8).hex()}"
-        spawn(self._root, session_id, command, env, mark=mark, size=size, max_log=max_log)
+        spawn(self._root, session_id, command, env, size=size, max_log=max_log)
 
     def kill(self, session: Session) -> dict[str, object]:
         """End a live session with all its processes; its last state is on disk when this returns. Raises KillError."""
@@ -132,14 +150,24 @@ class Fleet:
             return self._kill_by_signal(session)
 
     def sweep(self, session: Session) -> int:
-        """End what an orphaned session has left, and say so in its records; the number of processes that were left."""
-        left = kill_kin(session.mark)
-        folder = Folder(session.folder)
+        """End what an orphaned session has left, and say so in its records; the number of processes that were left.
+
+        Nothing is written when it is no orphan, or no longer there. Raises OSError.
+        """
+        left = self._bury(session)
         try:
+            folder = Folder(session.folder)
+        except FileNotFoundError:
+            return left
+        try:
+            now = self._in(folder)
+            if now is None or now.mark != session.mark or not now.is_orphaned:
+                return left
             folder.write_status(
                 {
                     "state": KILLED,
                     "child_pid": session.child_pid,
+                    "child_born": session.child_born,
                     "exit_code": None,
                     "problem": _DIED,
                     "last_change": stamp(time.time()),
@@ -152,29 +180,53 @@ class Fleet:
     def reap(self, session_id: str) -> bool:
         """Remove a session that is over, with its transcript; False when it is not over, or not there.
 
-        Raises OSError.
+        Of two that remove the same session one does; what is started under its id meanwhile is left alone. Raises
+        OSError.
         """
-        session = self.session(session_id)
-        if session is None or session.alive:
+        grave = os.path.join(self._folder, temporary())
+        try:
+            lock = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
             return False
-        kill_kin(session.mark)
-        grave = os.path.join(self._folder, f".{session_id}.{os.urandom(4).hex()}{TEMP}")
-        os.rename(session.folder, grave)
-        _remove(grave)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            session = self.session(session_id)
+            if session is None or session.alive:
+                return False
+            self._bury(session)
+            os.rename(session.folder, grave)
+        finally:
+            os.close(lock)
+        remove(grave)
         return True
 
     def clean(self) -> None:
         """Remove what starts and removals that were cut short have left. Raises OSError."""
-        for name in os.listdir(self._folder) if os.path.isdir(self._folder) else ():
-            path = os.path.join(self._folder, name)
-            pid = name[1:].partition(".")[0]
-            if name.startswith(".") and name.endswith(TEMP) and not (pid.isdigit() and is_alive(int(pid))):
-                _remove(path)
+        try:
+            names = os.listdir(self._folder)
+        except FileNotFoundError:
+            return
+        for name in filter(is_left_over, names):
+            remove(os.path.join(self._folder, name))
+
+    def _bury(self, session: Session) -> int:
+        """End what a session that is over has left: processes, and a socket where nobody listens."""
+        left = kill_kin(session.mark, session.child_pid or 0, session.child_born)
+        try:
+            if session.mark and session.socket == socket_path(session.mark):
+                os.unlink(session.socket)
+        except OSError:
+            pass
+        return left
+
+    def _in(self, folder: Folder) -> Session | None:
+        meta = read_record(META, folder.fd)
+        return Session(folder.path, meta, read_record(STATUS, folder.fd) or {}) if meta else None
 
     def _kill_by_signal(self, session: Session) -> dict[str, object]:
         """Where the socket is gone, ask with a signal; where the supervisor does not hear that, end it, too."""
         for number in (SIGTERM, SIGKILL):
-            if birth(session.pid) == session.born:
+            if is_alive(session.pid, session.born):
                 os.kill(session.pid, number)
             deadline = time.monotonic() + _KILL_S
             while time.monotonic() < deadline:
@@ -187,24 +239,26 @@ class Fleet:
     def _ended(self, session: Session) -> dict[str, object]:
         if session.is_orphaned:
             self.sweep(session)
-        return {"killed": True, "confirmed": True, "escalated": True, "state": KILLED, "exit_code": session.exit_code}
+        state = session.state if session.state in ENDED else KILLED
+        return {
+            "killed": state == KILLED,
+            "confirmed": True,
+            "escalated": True,
+            "state": state,
+            "exit_code": session.exit_code,
+        }
 
 
-def _status(folder: str) -> dict[str, object]:
+def _record(path: str) -> dict[str, object] | None:
+    """The record, None for what is none or must not be read. Raises OSError where a machine in need says nothing."""
     try:
-        return read_record(os.path.join(folder, STATUS)) or {}
-    except (OSError, ValueError):
-        return {}
-
-
-def _remove(folder: str) -> None:
-    """Remove a folder of a session, whatever is in it. Raises OSError."""
-    for path, folders, files in os.walk(folder, topdown=False):
-        for name in files:
-            os.unlink(os.path.join(path, name))
-        for name in folders:
-            os.rmdir(os.path.join(path, name))
-    os.rmdir(folder)
+        return read_record(path)
+    except ValueError:
+        return None
+    except OSError as error:
+        if error.errno in _NO_RECORD:
+            return None
+        raise
 
 
 def _number(value: object) -> int | None:

@@ -6,8 +6,13 @@ the tick at which it began; where the system does not say (no /proc), by its pid
 
 Note [Marks]
 Some programs give each command a group or session of its own. Every run carries a mark in its environment, which its
-children inherit wherever they go; a run inside a run carries both marks. Where the system shows no environments,
-nothing is found.
+children inherit wherever they go; a run inside a run carries both marks. Whoever has cleared its environment belongs to
+its parent, and to the session of a leader that is known to be ours; a variable without our mark says that it belongs to
+somebody else. Where the system shows no environments, nothing is found.
+
+Note [Adoption]
+Whose parent ends is adopted by init, and is then nobody's any more if it has cleared its environment. Where the system
+allows it (Linux), a supervisor adopts what its command leaves instead, so that nothing escapes it while it lives.
 """
 
 from __future__ import annotations
@@ -17,10 +22,13 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from typing import Any
 
 MARK = "LOOOP_RUN_MARK"
 _ROUNDS = 5  # what was being forked while the others were killed
-_STATE, _PARENT, _BEGAN = 0, 1, 19  # fields of /proc/PID/stat behind the name
+_STATE, _PARENT, _SESSION, _BEGAN = 0, 1, 3, 19  # fields of /proc/PID/stat behind the name
+_NOBODY = ("0", "1")
+_SET_CHILD_SUBREAPER = 36
 
 
 def birth(pid: int) -> str:
@@ -49,19 +57,74 @@ def marked(env: Mapping[str, str], mark: str) -> dict[str, str]:
 
 
 def unmarked(env: Mapping[str, str]) -> dict[str, str]:
-    """The environment for what outlives the run it is started from."""
-    return {key: value for key, value in env.items() if key != MARK}
+    """The environment for what outlives the run it is started from, and is no kin of it: a mark of nobody."""
+    return {**env, MARK: ""}
 
 
-def kill_kin(mark: str) -> int:
-    """Kill every process that carries the mark, and what those start meanwhile; says how many there were."""
+def adopt() -> None:
+    """From here on be the parent of every descendant whose own parent ends. See Note [Adoption]."""
+    try:
+        import _ctypes  # a hundredth of what ctypes costs
+
+        libc: Any = _ctypes
+        libc.call_function(libc.dlsym(libc.dlopen(None, 0), "prctl"), (_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+    except (ImportError, AttributeError, OSError):
+        pass
+
+
+def kill_kin(mark: str, leader: int = 0, born: str = "", parent: int = 0) -> int:
+    """Kill every process that is of this run, and what those start meanwhile; says how many there were.
+
+    Of the run is who carries its mark; and who has cleared its environment, if it is in the session of `leader` (when
+    that is still the process that was `born` then), a child of `parent`, or a child of one of the run.
+    """
     killed = 0
     for _ in range(_ROUNDS):
-        found = sum(_kill(name, mark) for name in _processes())
+        known = _Known(mark, leader if leader > 1 and born and birth(leader) == born else 0, parent)
+        found = sum(known.kill(pid) for pid in _processes())
         if not found:
             break
         killed += found
     return killed
+
+
+class _Known:
+    """What one look at the processes says about whose they are."""
+
+    def __init__(self, mark: str, leader: int, parent: int) -> None:
+        self._mark = mark
+        self._leader, self._parent = str(leader or ""), str(parent or "")
+        self._is_ours: dict[str, bool] = {}
+
+    def kill(self, pid: str) -> bool:
+        """Kill the process if it is ours. The descriptor is had first, so that the pid cannot change hands."""
+        from signal import SIGKILL
+
+        fd = _open_process(pid)
+        self._is_ours.pop(pid, None)
+        try:
+            if not self._ours(pid) or _stat(pid)[_STATE] in "ZX":
+                return False
+            _signal_process(fd, int(pid), SIGKILL)
+            return True
+        except (OSError, IndexError, RecursionError):
+            return False
+        finally:
+            if fd >= 0:
+                os.close(fd)
+
+    def _ours(self, pid: str) -> bool:
+        """Whether it is of this run. See Note [Marks]."""
+        if pid not in self._is_ours:
+            self._is_ours[pid] = False
+            marks, fields = _marks(pid), _stat(pid)
+            if marks is not None:
+                self._is_ours[pid] = bool(self._mark) and self._mark in marks
+            elif fields:
+                parent, session = fields[_PARENT], fields[_SESSION]
+                is_in = parent == self._parent or session == self._leader
+                self._is_ours[pid] = is_in or (parent not in _NOBODY and self._ours(parent))
+        return self._is_ours[pid]
 
 
 def _processes() -> list[str]:
@@ -99,26 +162,28 @@ def _boot() -> str:
         return ""
 
 
-def _kill(name: str, mark: str) -> bool:
-    """Kill the process if it carries the mark. The descriptor is had first, so that the pid cannot change hands."""
-    from signal import SIGKILL, pidfd_send_signal
-
+def _open_process(pid: str) -> int:
+    """A descriptor of the process, -1 where the system has none to give, or when the process is gone."""
     try:
-        fd = os.pidfd_open(int(name))
-    except OSError:
-        return False
-    try:
-        with open(f"/proc/{name}/environ", "rb") as file:
-            if not _carries(file.read(), mark):
-                return False
-        pidfd_send_signal(fd, SIGKILL)
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
+        return os.pidfd_open(int(pid))
+    except (AttributeError, OSError):
+        return -1
 
 
-def _carries(environ: bytes, mark: str) -> bool:
-    own = [part for part in environ.split(b"\0") if part.startswith(f"{MARK}=".encode())]
-    return bool(mark) and any(mark.encode() in part.partition(b"=")[2].split(b":") for part in own)
+def _signal_process(fd: int, pid: int, number: int) -> None:
+    if fd >= 0:
+        from signal import pidfd_send_signal
+
+        pidfd_send_signal(fd, number)
+    else:
+        os.kill(pid, number)
+
+
+def _marks(pid: str) -> list[str] | None:
+    """The marks the process carries, None when it says nothing about that. Raises OSError when it must not be asked."""
+    with open(f"/proc/{pid}/environ", "rb") as file:
+        environ = file.read()
+    for part in environ.split(b"\0"):
+        if part.startswith(f"{MARK}=".encode()):
+            return part.decode("ascii", "replace").partition("=")[2].split(":")
+    return None

@@ -19,7 +19,7 @@ import os
 from looop.session.record import LOG, OLDER_LOG, Folder
 
 _ESC = b"\x1b"
-_CHUNK = 1 << 20
+_CHUNK = 1 << 17
 _LONGEST_MODE = 64
 
 
@@ -42,7 +42,7 @@ class Transcript:
             self._rotate()
         if self._lost and not self._append(_mark(f"lost={self._lost}")):
             self._lost = 0
-        left = self._append(data)
+        left = len(data) if self._lost else self._append(data)
         self.total += len(data) - left
         self._lost += left
 
@@ -82,7 +82,7 @@ class Transcript:
             self._fd = self._open()
         view = memoryview(data)
         try:
-            while view:
+            while view and self._fd >= 0:
                 taken = os.write(self._fd, view)
                 self._in_generation += taken
                 view = view[taken:]
@@ -91,12 +91,13 @@ class Transcript:
         return len(view)
 
     def _rotate(self) -> None:
+        modes = b""
         try:
             modes = self._modes()
             os.rename(LOG, OLDER_LOG, src_dir_fd=self._folder.fd, dst_dir_fd=self._folder.fd)
         except OSError as error:
             self.problem = f"{OLDER_LOG}: {error.strerror}"
-            return
+            os.ftruncate(self._fd, 0)
         self.reopen()
         self._append(_mark(f"size={self.size[0]}x{self.size[1]};offset={self.total}") + modes)
         self._in_generation = 0
@@ -113,6 +114,10 @@ class Transcript:
 
 def _note_modes(data: bytes, found: dict[bytes, bool]) -> bytes:
     """Note which modes are set and reset in `data`; returns an unfinished sequence at its end."""
+    reset = data.rfind(_ESC + b"c")
+    if reset >= 0:
+        found.clear()
+        data = data[reset + 2 :]
     start = data.find(_ESC + b"[?")
     while start >= 0:
         end = start + 3

@@ -1,8 +1,8 @@
 """The control socket: one JSON object a line in, one a line out, and frames while attached. Spec/workers.md §3.4.
 
 Note [Private short path]
-A socket's path may have about 100 bytes, whatever the data dir's is. So the socket is `/tmp/looop-<uid>/<hash>.sock`,
-the hash being of the session's folder; the directory must be a real one, ours alone. `meta.json` names the path.
+A socket's path may have about 100 bytes, whatever the data dir's is. So the socket is `/tmp/looop-<uid>/<mark>.sock`,
+and no two sessions ever have the same; the directory must be a real one, ours alone. `meta.json` names the path.
 A session without a socket runs all the same, and ends on SIGTERM.
 """
 
@@ -23,11 +23,9 @@ if TYPE_CHECKING:
     from _socket import socket
 
 
-def socket_path(folder: str) -> str:
-    """Where the socket of the session in `folder` is. See Note [Private short path]."""
-    from _blake2 import blake2b
-
-    return f"/tmp/looop-{os.getuid()}/{blake2b(os.fsencode(folder), digest_size=12).hexdigest()}.sock"
+def socket_path(mark: str) -> str:
+    """Where the socket of the session with that mark is. See Note [Private short path]."""
+    return f"/tmp/looop-{os.getuid()}/{mark}.sock"
 
 
 def make_private(directory: str) -> None:

@@ -34,7 +34,7 @@ def attach(ctx: click.Context, session_id: str, write: bool) -> None:
     here = sys.stdin.isatty() and sys.stdout.isatty()
     attachment = local.attach(session_id, write=write, size=_size() if here else None)
     talk(f"attached to {session_id}, {'typing' if write else 'read-only'}: Ctrl-\\ twice detaches")
-    screen = local.screenshot(session_id, "ansi") if here else ""
+    screen = (local.screenshot(session_id, "ansi").text or "") if here else ""
     try:
         with _raw(here):
             os.write(1, screen.replace("\n", "\r\n").encode("utf-8", "replace"))
@@ -71,10 +71,10 @@ class _Viewer:
         """How the session ended, None when we were let go or detached."""
         with _on_resize(self._resized if self._write and self._keys else None):
             while True:
-                ready = select.select([self._attachment, *([0] if self._keys else [])], [], [])[0]
+                ready = select.select([self._attachment.fileno(), *([0] if self._keys else [])], [], [])[0]
                 if 0 in ready and self._typed(os.read(0, 4096)):
                     return None
-                if self._attachment in ready:
+                if self._attachment.fileno() in ready:
                     for seen in self._attachment.receive():
                         if seen.kind != "output":
                             return seen if seen.kind == "end" else None

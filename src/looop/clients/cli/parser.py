@@ -31,7 +31,6 @@ VERBS = {
     "prune": "worker",
     "claim": "lease",
     "unclaim": "lease",
-    "worktree": "worktree",
     "cost": "money",
     "init": "setup",
     "doctor": "setup",
@@ -74,6 +73,7 @@ class Rooms(Verbs):
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        cmd_name = self.aliases.get(cmd_name, cmd_name)
         if cmd_name not in VERBS:
             return None
         module = importlib.import_module(f"looop.clients.cli.{VERBS[cmd_name]}")

@@ -33,12 +33,10 @@ def worker_lines(detail: WorkerDetail) -> list[str]:
     row = detail.row
     lines = [f"{one_line(row.id)}  {row.health}: {one_line(row.derived_from)}"]
     lines += [f"problem: {one_line(detail.problem)}"] if detail.problem else []
-    lines.append(
-        f"state: {_state(row)}  ·  started: {_local(detail.started_at)}  ·  last change: {_local(detail.last_change)}"
-    )
-    lines.append(
-        f"terminal: {detail.size[0]}x{detail.size[1]}  ·  supervisor: {detail.supervisor_pid}  ·  its command: {detail.child_pid or '-'}"
-    )
+    times = f"started: {_local(detail.started_at)}  ·  last change: {_local(detail.last_change)}"
+    lines.append(f"state: {_state(row)}  ·  {times}")
+    owner = f"supervisor: {detail.supervisor_pid}  ·  its command: {detail.child_pid or '-'}"
+    lines.append(f"terminal: {detail.size[0]}x{detail.size[1]}  ·  {owner}")
     lines.append(f"command: {one_line(shlex.join(detail.command))}")
     if detail.verify:
         lines.append(f"verify: {one_line(detail.verify)}  ·  {row.verify or 'not run yet'}")

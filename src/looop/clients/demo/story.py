@@ -131,7 +131,7 @@ class Story:
             self._ground.checkpoint()
             self._expect(monotonic() < deadline, f"worker {GOAL} to end within {_WORKER_S} s", worker.derived_from)
             pause(_LOOK_S)
-        screen = [line for line in self._contract.screenshot(GOAL).text.splitlines() if line.strip()]
+        screen = [line for line in (self._contract.screenshot(GOAL).text or "").split("\n") if line.strip()]
         self._page.scene("The worker, in a terminal of its own", f"{round((monotonic() - began) * 1000)} ms")
         for line in screen[-2 if briefly else 0 :]:
             self._page.item(f"│ {line}")
