@@ -24,6 +24,7 @@ VERBS = {
     "run": "steer",
     "cost": "money",
     "init": "setup",
+    "service": "service",
     "doctor": "setup",
     "pulse": "loop",
     "beat": "loop",
