@@ -33,6 +33,7 @@ VERBS = {
     "unclaim": "lease",
     "cost": "money",
     "init": "setup",
+    "service": "service",
     "doctor": "setup",
     "up": "loop",
     "down": "loop",
