@@ -79,6 +79,12 @@ FACTS: dict[str, Fact] = {
     "env_invalid": Fact("env.invalid", "warn", "{var}={value!r} is not a number of its kind: {instead}", row=False),
     "answer": Fact("answer", "ok", "answered {ask_id} of {worker}"),
     "config_key": Fact("config.key", "warn", "{error}", row=False),
+    "worker_started": Fact("worker.start", "ok", "worker {worker} started ({runner})"),
+    "worker_killed": Fact("worker.kill", "ok", "worker {worker} ended"),
+    "worker_orphaned": Fact(
+        "worker.orphaned", "warn", "the supervisor of {worker} died; processes it had left and that were ended: {left}"
+    ),
+    "worker_pruned": Fact("worker.pruned", "info", "sessions past their retention removed: {workers}"),
     "worker_verify": Fact("worker.verify", "info", "{worker} passed: {cmd}"),
     "worker_verify_failed": Fact("worker.verify", "warn", "{worker} failed ({_how}): {cmd}", event="worker_verify"),
     "verify_deferred": Fact(

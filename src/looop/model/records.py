@@ -149,6 +149,16 @@ class Answer(Struct, frozen=True):
     ts: int = 0
 
 
+class Tell(Struct, frozen=True):
+    """Steering of a person for one worker. Source: spec/workers.md §10."""
+
+    id: str
+    worker: str
+    msg: str
+    ts: int = 0
+    v: int = 1
+
+
 class CostRow(Struct, frozen=True, omit_defaults=True):
     """One touch of a model. `ts` is RFC 3339 UTC; `cost_usd` None when the run could not be metered.
 

@@ -23,7 +23,7 @@ from looop.state.playbook import Playbook
 from looop.state.readings import Readings
 from looop.state.schedules import Schedules
 from looop.state.sensors import Sensors
-from looop.state.sessions import Fleet
+from looop.state.sessions import Sessions
 from looop.state.verify import Verify
 from looop.store.protocol import Store
 
@@ -47,7 +47,7 @@ class House(Struct, frozen=True):
     setting: Setting
     store: Store
     events: Events
-    fleet: Fleet
+    fleet: Sessions
     goals: Goals
     playbook: Playbook
     sensors: Sensors
@@ -96,7 +96,7 @@ def furnish(setting: Setting, store: Store, events: Events) -> House:
         setting=setting,
         store=store,
         events=events,
-        fleet=Fleet(),
+        fleet=Sessions(setting.root),
         goals=Goals(store),
         playbook=Playbook(store, knobs.playbook_keep),
         sensors=Sensors(store),
