@@ -50,6 +50,8 @@ def test_the_reading_is_that_of_the_reference(home: Staffed) -> None:
     home.write("tells/consumed/a-3.1.x.json", "{}")
     home.staff(
         session("c", "killed", signal=9, started_at=now - 50, last_change=now - 20),
+        session("d", started_at=None),
+        session("e", "exited", started_at=now - 50, last_change=None),
         session("pulse"),
         session("a", started_at=now - 100, output_at=now - 3),
         session("b", "exited", exit_code=0, started_at=now - 50, last_change=now - 10, output_at=now - 12),
@@ -59,13 +61,17 @@ def test_the_reading_is_that_of_the_reference(home: Staffed) -> None:
             {"id": "a", "state": "running", "exit_code": None, "health": "busy"},
             {"id": "b", "state": "exited", "exit_code": 0, "health": "dead", "verify": "fail"},
             {"id": "c", "state": "killed", "exit_code": None, "health": "dead", "verify": "pass"},
+            {"id": "d", "state": "running", "exit_code": None, "health": "busy"},
+            {"id": "e", "state": "exited", "exit_code": None, "health": "dead"},
         ],
         "detail": {
-            "count": 3,
+            "count": 5,
             "workers": {
                 "a": {"idle_s": 3, "uptime_s": 100, "derived_from": "output 3s ago", "pending_tells": 2},
                 "b": {"verify_output": "red", "idle_s": 12, "uptime_s": 40, "derived_from": "it exited with 0"},
                 "c": {"uptime_s": 30, "derived_from": "it was killed by signal 9"},
+                "d": {"derived_from": "no output is on record"},
+                "e": {"derived_from": "it exited"},
             },
         },
     }

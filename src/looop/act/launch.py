@@ -19,16 +19,16 @@ from msgspec import Struct
 
 from looop.act.announce import announce, intent_of
 from looop.config.file import Config, load_config, program_word
-from looop.model.errors import LooopError, Refused
+from looop.model.errors import LooopError, Refused, Unreadable
 from looop.model.ids import require_id
 from looop.model.moves import StartWorker
+from looop.model.records import Fault
 from looop.rules.budget import budget_of, goal_exceeded
 from looop.rules.contract_text import worker_prompt
 from looop.rules.launch import Retries, launch_script
 from looop.session.fleet import Session
 from looop.state.house import House
 from looop.state.sessions import PULSE
-from looop.state.verify import Declared
 
 _TERMINAL = "xterm-256color"
 _ASSIGNMENT = re.compile(r"\s*(?:[A-Za-z_]\w*=\S*\s+)*")
@@ -74,13 +74,15 @@ def restart_worker(house: House, session_id: str) -> str:
     Its verify is owed anew. Raises LooopError.
     """
     session = house.fleet.require(_not_pulse(session_id, "restart"))
-    declared = house.verify.command(session.id)
+    verify = house.verify.command(session.id)
+    if isinstance(verify, Fault):
+        raise Unreadable(f"not restarted: {verify.why}")
     if session.alive:
         house.fleet.kill(session)
     else:
         _check_room(house, house.fleet.workers())
     _begin_generation(house, session.id)
-    _spawn(house, session.id, declared.command if isinstance(declared, Declared) else None, session.command)
+    _spawn(house, session.id, verify.command if verify else None, session.command)
     house.events.emit("worker_started", worker=session.id, runner="the same command")
     return session.id
 

@@ -1,7 +1,5 @@
 """What a decide is given, put together for the bundle and for the prompt from the same values."""
 
-from typing import Any
-
 import msgspec
 
 from looop.config.file import Config
@@ -66,7 +64,7 @@ def _journal(house: House) -> list[str]:
         return []
 
 
-def _asks(house: House, live: set[Any] | None) -> list[PendingAsk]:
+def _asks(house: House, live: set[str] | None) -> list[PendingAsk]:
     """Pending questions, LIVE while a live worker is blocked on it; so too when nobody knows who lives.
 
     Calling it STRANDED would have its worker started a second time. Source: spec/beat.md §8, edge cases 82, 83.
@@ -77,5 +75,5 @@ def _asks(house: House, live: set[Any] | None) -> list[PendingAsk]:
     ]
 
 
-def _tag(ask: Ask, live: set[Any] | None) -> AskTag:
+def _tag(ask: Ask, live: set[str] | None) -> AskTag:
     return "LIVE" if not ask.detach and (live is None or ask.worker in live) else "STRANDED"

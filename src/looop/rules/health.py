@@ -18,7 +18,7 @@ The counters of two boots are never compared: `boot` differs. Where the system h
 has gone down tells. One that has gone up instead passes for a sleep, which gives each worker its threshold anew, once.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 from msgspec import Struct
 
@@ -119,7 +119,7 @@ def note_sleep(sleep: Sleep, now: int) -> Awake:
     return known
 
 
-def live_workers(world: World) -> set[Any] | None:
+def live_workers(world: World) -> set[str] | None:
     """The ids of the workers that live in this world, None when it could not be told who does."""
     reading = world.readings.get("sys-sessions")
     if reading is None or not isinstance(reading.signal, list):
@@ -127,7 +127,7 @@ def live_workers(world: World) -> set[Any] | None:
     if isinstance(reading.detail, dict) and "message" in reading.detail:
         return None
     rows = [row for row in reading.signal if isinstance(row, dict)]
-    return {row.get("id") for row in rows if row.get("health") != "dead"}
+    return {str(row.get("id")) for row in rows if row.get("health") != "dead"}
 
 
 def _is_same_boot(known: Awake, sleep: Sleep) -> bool:

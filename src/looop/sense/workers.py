@@ -12,9 +12,9 @@ from looop.model.errors import Unreadable
 from looop.model.records import Ask, Awake, Fault
 from looop.model.workers import PULSE, WorkerRow
 from looop.rules.health import Sleep, Waits, ending, health, silence_of
+from looop.session.fleet import Session
 from looop.state.codec import names_in
 from looop.state.house import House
-from looop.state.sessions import Session
 
 _BLIND = "; the asks cannot be read, so it may as well wait for an answer"
 
@@ -64,15 +64,16 @@ def _row(house: House, session: Session, around: _Around) -> WorkerRow:
         verify=verdict,
         verify_output=output,
         idle_s=silence.counted_s if silence else None,
-        uptime_s=_between(session.started_at, now if alive else session.last_change),
+        uptime_s=_uptime(session, now),
         ask=waits.ask if waits else None,
         ask_age_s=waits.age_s if waits else None,
         pending_tells=around.tells[session.id],
     )
 
 
-def _between(start: int | None, end: int | None) -> int | None:
-    return None if start is None or end is None else max(end - start, 0)
+def _uptime(session: Session, now: int) -> int | None:
+    until = now if session.alive else session.last_change
+    return None if session.started_at is None or until is None else max(until - session.started_at, 0)
 
 
 def _verdict(house: House, worker: str) -> tuple[Literal["pass", "fail"] | None, str]:

@@ -170,6 +170,7 @@ def world(sessions: bytes) -> World:
         (b'{"signal":[{"id":"a","health":"busy"},{"id":"b","health":"dead"},{"id":"c","health":"stuck"}]}', {"a", "c"}),
         (b'{"signal":[],"detail":{"count":0,"message":"cannot list"}}', None),
         (b'{"signal":{"error":true}}', None),
+        (b'{"signal":[{"id":["a"],"health":"busy"},5,{}]}', {"['a']", "None"}),
         (b"nonsense", None),
     ],
 )
