@@ -54,6 +54,10 @@ class Sessions:
         """Whether a session of exactly that id is alive. Raises Unreadable."""
         return any(session.alive for session in self.all() if session.id == session_id)
 
+    def is_there(self, session_id: str) -> bool:
+        """Whether something has that id, be its records readable or not."""
+        return self._fleet.is_taken(session_id)
+
     def start(
         self,
         session_id: str,
@@ -64,7 +68,7 @@ class Sessions:
         size: tuple[int, int] = (80, 24),
     ) -> None:
         """Start a session and return once its command runs. Raises Refused."""
-        if self._fleet.is_taken(session_id):
+        if self.is_there(session_id):
             raise Refused(f"session {session_id!r} is there already, and its records cannot be read: remove its folder")
         try:
             self._fleet.start(session_id, command, env, max_log=max_log, size=size)
