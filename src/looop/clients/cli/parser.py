@@ -27,6 +27,7 @@ VERBS = {
     "doctor": "setup",
     "claim": "lease",
     "unclaim": "lease",
+    "worktree": "worktree",
     "pulse": "loop",
     "beat": "loop",
     "demo": "loop",
