@@ -415,7 +415,7 @@ class TestRecovery:
         maker.communicate()
         assert "initializing" in ground.listed()
         self.assert_made_anew(ground)
-        left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+        left = subprocess.run(["ps", "-eo", "args", "-ww"], capture_output=True, text=True).stdout
         assert [line for line in left.splitlines() if str(ground.folder) in line] == []
 
     def test_many_at_once(self, ground: Ground) -> None:
