@@ -21,8 +21,8 @@ Format = Literal["plain", "ansi", "json"]
 LONGEST_REPLAY = 1 << 26
 MOST_REPLAYS = 32
 _MARK_START, _MARK_BODY = b"\x1b_looop;", re.compile(rb"\x1b_looop;[a-z0-9=;]*\x1b?")
-_MODES = re.compile(rb"(?:\x1b\[\?[0-9]+h)*")
-_OTHER_SCREEN = re.compile(rb"\x1b\[\?(?:47|104[789])h")
+_MODE = re.compile(rb"\x1b\[\?([0-9]+)h")
+_OTHER_SCREEN = (b"47", b"1047", b"1048", b"1049")
 _SGR = {
     "bold": 1,
     "faint": 2,
@@ -101,11 +101,10 @@ def screenshot(
 
 
 def shot(screen: Screen, shown: Format, *, trim: bool = True) -> Screenshot:
-    """A screen in one of the formats; `trim` leaves out the blank rows at its end."""
-    lines = (
-        screen.lines[: max((n for n, line in enumerate(screen.lines, 1) if line), default=0)] if trim else screen.lines
-    )
+    """A screen in one of the formats; `trim` leaves out the rows at its end that show nothing in that format."""
     draw = ansi_row if shown == "ansi" else plain_row
+    last = max((n for n, line in enumerate(screen.lines, 1) if (line if shown == "ansi" else draw(line))), default=0)
+    lines = screen.lines[:last] if trim else screen.lines
     return Screenshot(
         rows=screen.rows,
         cols=screen.cols,
@@ -198,11 +197,19 @@ class _Replay:
         """Resize as the mark says; where what belongs to it ends. See Note [Rotation]."""
         if mark["cols"] and is_size(int(mark["cols"]), int(mark["rows"])):
             self._emulator.resize(int(mark["cols"]), int(mark["rows"]))
-        modes = _MODES.match(mark.string, mark.end())
-        if modes is None or mark["offset"] is None or not self._emulator.screen().alternate_screen:
+        if mark["offset"] is None or not self._emulator.screen().alternate_screen:
             return mark.end()
-        self._emulator.feed(_OTHER_SCREEN.sub(b"", modes[0]))
-        return modes.end()
+        return self._skip_modes(mark.string, mark.end())
+
+    def _skip_modes(self, data: bytes, at: int) -> int:
+        """Feed the modes that begin a generation, each of which stands there once, but do not switch the screen."""
+        known = set()
+        while (mode := _MODE.match(data, at)) and mode[1] not in known:
+            known.add(mode[1])
+            if mode[1] not in _OTHER_SCREEN:
+                self._emulator.feed(mode[0])
+            at = mode.end()
+        return at
 
 
 def _open_mark(data: bytes, at: int) -> int:
