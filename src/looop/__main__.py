@@ -17,6 +17,10 @@ def main() -> int:
     words = sys.argv[1:]
     if words in (["version"], ["--version"], ["-V"]):
         return _tell(f"looop {__version__}\n")
+    if words[:2] == ["run", "--detached-id"] and "--" in words[3:]:
+        from looop.session.supervisor import main as supervise
+
+        return supervise(words)
     from looop.clients.cli.app import run
 
     return run(words, Loop())

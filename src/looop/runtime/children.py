@@ -24,7 +24,7 @@ from functools import partial
 from time import monotonic
 
 from looop.runtime.command import Command, Ended, OnChunk, OnTick, Stop
-from looop.runtime.kin import kill_kin, marked
+from looop.session.kin import kill_kin, marked
 
 _CHUNK = 65536
 _DRAIN_CHUNKS = 32  # twice what a pipe can hold at most

@@ -14,7 +14,7 @@ OnTick = Callable[[], None]
 class Command(Struct, frozen=True):
     """What to run. `deadline_s` and `flood`: 0 is never. `stdin` names a file, None is /dev/null.
 
-    All that it starts is found by `mark` (see runtime/kin.py), one of its own unless it is given.
+    All that it starts is found by `mark` (see session/kin.py), one of its own unless it is given.
     """
 
     argv: Sequence[str]

@@ -32,7 +32,7 @@ class Processes:
 
     def kill_left(self, mark: str) -> None:
         """Kill what a run with this mark has left behind, when its loop died before it."""
-        from looop.runtime.kin import kill_kin
+        from looop.session.kin import kill_kin
 
         kill_kin(mark)
 

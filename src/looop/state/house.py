@@ -11,7 +11,6 @@ from looop.runtime.clock import Clock, minute_stamp
 from looop.runtime.command import Stop
 from looop.runtime.events import Events
 from looop.runtime.proc import Processes
-from looop.session.fleet import Fleet
 from looop.state.codec import LineLog
 from looop.state.goals import Goals
 from looop.state.guards import Guards
@@ -24,6 +23,8 @@ from looop.state.playbook import Playbook
 from looop.state.readings import Readings
 from looop.state.schedules import Schedules
 from looop.state.sensors import Sensors
+from looop.state.sessions import Sessions
+from looop.state.verify import Verify
 from looop.store.protocol import Store
 
 EVENTS = "events.jsonl"
@@ -46,7 +47,7 @@ class House(Struct, frozen=True):
     setting: Setting
     store: Store
     events: Events
-    fleet: Fleet
+    fleet: Sessions
     goals: Goals
     playbook: Playbook
     sensors: Sensors
@@ -58,6 +59,7 @@ class House(Struct, frozen=True):
     intents: Intents
     mailbox: Mailbox
     leases: Leases
+    verify: Verify
 
     def best_effort(self, guard: str, step: Callable[[], object]) -> bool:
         """Take a step whose failure costs only itself: it is put on record under `guard`, nothing is raised.
@@ -94,7 +96,7 @@ def furnish(setting: Setting, store: Store, events: Events) -> House:
         setting=setting,
         store=store,
         events=events,
-        fleet=Fleet(),
+        fleet=Sessions(setting.root),
         goals=Goals(store),
         playbook=Playbook(store, knobs.playbook_keep),
         sensors=Sensors(store),
@@ -106,6 +108,7 @@ def furnish(setting: Setting, store: Store, events: Events) -> House:
         intents=Intents(store),
         mailbox=Mailbox(store),
         leases=Leases(store),
+        verify=Verify(store),
     )
 
 

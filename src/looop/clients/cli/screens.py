@@ -9,11 +9,11 @@ import click
 from looop.clients.cli.output import escaped, give, say, talk
 from looop.clients.cli.words import complete, json_option
 from looop.contract.local import open_local
-from looop.contract.screens import Format, Screenshot
-from looop.contract.transcript import Text, Transcript
+from looop.contract.screens import Format
+from looop.contract.transcript import Text
 from looop.model.text import to_json, visible
 
-_ids = complete(lambda local: [str(worker["id"]) for worker in local.state().workers])
+_ids = complete(lambda local: [row.id for row in local.workers()])
 
 
 @click.command()
@@ -27,8 +27,7 @@ def screenshot(worker: str, plain: bool, ansi: bool, as_json: bool, no_trim: boo
     if plain + ansi + as_json > 1:
         raise click.UsageError("give one of --plain, --ansi and --json")
     shown: Format = "ansi" if ansi else "json" if as_json else "plain"
-    local: Any = open_local()
-    shot: Screenshot = local.screenshot(worker, shown, trim=not no_trim)
+    shot = open_local().screenshot(worker, shown, trim=not no_trim)
     if as_json:
         _say_json(shot)
         return
@@ -54,8 +53,7 @@ def log(worker: str, tail: int | None, grep: str | None, since: int, raw: bool, 
 
     With --json: text, the offset that --since takes next time, and whether the worker is done.
     """
-    local: Any = open_local()
-    transcript: Transcript = local.transcript(worker)
+    transcript = open_local().transcript(worker)
     if not follow:
         _show(transcript.read(since=since, tail=tail, grep=grep, raw=raw), raw=raw, as_json=as_json)
         return

@@ -11,9 +11,9 @@ import pytest
 
 from looop.runtime import children
 from looop.runtime.command import Command
-from looop.runtime.kin import MARK, kill_kin, marked
 from looop.runtime.proc import Processes
 from looop.runtime.stop import StopFlag
+from looop.session.kin import MARK, kill_kin, marked
 from tests.fakes.waiting import gone, until
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="this system shows no environments")
@@ -100,7 +100,7 @@ def test_a_signal_between_start_and_entry_leaves_nothing(tmp_path: Path, monkeyp
 
 def test_nobody_kills_itself_or_those_it_came_from() -> None:
     """A loop that was started from inside a run carries that run's mark, and must outlive the sweep for it."""
-    script = "from looop.runtime.kin import kill_kin; kill_kin('m'); print('alive')"
+    script = "from looop.session.kin import kill_kin; kill_kin('m'); print('alive')"
     path = os.path.dirname(os.path.dirname(sys.modules["looop"].__file__ or ""))
     command = [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {script!r}])"]
     ended = subprocess.run(command, env={**marked(ENV, "m"), "PYTHONPATH": path}, capture_output=True, text=True)

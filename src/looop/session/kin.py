@@ -1,0 +1,189 @@
+"""Who a process is, and which others it has started, wherever they went.
+
+Note [Identity]
+A pid is given to somebody else sooner or later. A process is therefore known by its pid, the boot it belongs to, and
+the tick at which it began; where the system does not say (no /proc), by its pid alone. A zombie is dead.
+
+Note [Marks]
+Some programs give each command a group or session of its own. Every run carries a mark in its environment, which its
+children inherit wherever they go; a run inside a run carries both marks. Whoever has cleared its environment belongs to
+its parent, and to the session of a leader that is known to be ours; a variable without our mark says that it belongs to
+somebody else. Where the system shows no environments, nothing is found.
+
+Note [Adoption]
+Whose parent ends is adopted by init, and is then nobody's any more if it has cleared its environment. Where the system
+allows it (Linux), a supervisor adopts what its command leaves instead, so that nothing escapes it while it lives.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+MARK = "LOOOP_RUN_MARK"
+_ROUNDS = 5  # what was being forked while the others were killed
+_STATE, _PARENT, _SESSION, _BEGAN = 0, 1, 3, 19  # fields of /proc/PID/stat behind the name
+_NOBODY = ("0", "1")
+_SET_CHILD_SUBREAPER = 36
+
+
+def birth(pid: int) -> str:
+    """When the process began, as one word that no other process with its pid ever has; empty when it cannot be told."""
+    fields = _stat(str(pid))
+    return f"{_boot()}-{fields[_BEGAN]}" if fields else ""
+
+
+def is_alive(pid: int, born: str = "") -> bool:
+    """Whether that very process runs, whoever owns it. See Note [Identity]."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    fields = _stat(str(pid))
+    if fields and fields[_STATE] == "Z":
+        return False
+    return not (born and fields) or born == f"{_boot()}-{fields[_BEGAN]}"
+
+
+def marked(env: Mapping[str, str], mark: str) -> dict[str, str]:
+    """The environment for a run with this mark."""
+    return {**env, MARK: f"{env.get(MARK, '')}:{mark}"}
+
+
+def unmarked(env: Mapping[str, str]) -> dict[str, str]:
+    """The environment for what outlives the run it is started from, and is no kin of it: a mark of nobody."""
+    return {**env, MARK: ""}
+
+
+def adopt() -> None:
+    """From here on be the parent of every descendant whose own parent ends. See Note [Adoption]."""
+    try:
+        import _ctypes  # a hundredth of what ctypes costs
+
+        libc: Any = _ctypes
+        libc.call_function(libc.dlsym(libc.dlopen(None, 0), "prctl"), (_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+    except (ImportError, AttributeError, OSError):
+        pass
+
+
+def kill_kin(mark: str, leader: int = 0, born: str = "", parent: int = 0) -> int:
+    """Kill every process that is of this run, and what those start meanwhile; says how many there were.
+
+    Of the run is who carries its mark; and who has cleared its environment, if it is in the session of `leader` (when
+    that is still the process that was `born` then), a child of `parent`, or a child of one of the run.
+    """
+    killed = 0
+    for _ in range(_ROUNDS):
+        known = _Known(mark, leader if leader > 1 and born and birth(leader) == born else 0, parent)
+        found = sum(known.kill(pid) for pid in _processes())
+        if not found:
+            break
+        killed += found
+    return killed
+
+
+class _Known:
+    """What one look at the processes says about whose they are."""
+
+    def __init__(self, mark: str, leader: int, parent: int) -> None:
+        self._mark = mark
+        self._leader, self._parent = str(leader or ""), str(parent or "")
+        self._is_ours: dict[str, bool] = {}
+
+    def kill(self, pid: str) -> bool:
+        """Kill the process if it is ours. The descriptor is had first, so that the pid cannot change hands."""
+        from signal import SIGKILL
+
+        fd = _open_process(pid)
+        self._is_ours.pop(pid, None)
+        try:
+            if not self._ours(pid) or _stat(pid)[_STATE] in "ZX":
+                return False
+            _signal_process(fd, int(pid), SIGKILL)
+            return True
+        except (OSError, IndexError, RecursionError):
+            return False
+        finally:
+            if fd >= 0:
+                os.close(fd)
+
+    def _ours(self, pid: str) -> bool:
+        """Whether it is of this run. See Note [Marks]."""
+        if pid not in self._is_ours:
+            self._is_ours[pid] = False
+            marks, fields = _marks(pid), _stat(pid)
+            if marks is not None:
+                self._is_ours[pid] = bool(self._mark) and self._mark in marks
+            elif fields:
+                parent, session = fields[_PARENT], fields[_SESSION]
+                is_in = parent == self._parent or session == self._leader
+                self._is_ours[pid] = is_in or (parent not in _NOBODY and self._ours(parent))
+        return self._is_ours[pid]
+
+
+def _processes() -> list[str]:
+    """All but us and our ancestors: a loop that was started from inside a run carries that run's mark itself."""
+    try:
+        names = [name for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return []
+    spared = set(_line_of(str(os.getpid())))
+    return [name for name in names if name not in spared]
+
+
+def _line_of(pid: str) -> Iterator[str]:
+    """The process and its ancestors."""
+    while pid not in ("", "0"):
+        yield pid
+        fields = _stat(pid)
+        pid = fields[_PARENT] if fields else ""
+
+
+def _stat(pid: str) -> list[str]:
+    """The fields behind the process's name, none when there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", 0) as file:
+            return file.read(4096).rpartition(b")")[2].decode("ascii", "replace").split()
+    except OSError:
+        return []
+
+
+def _boot() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id", "rb", 0) as file:
+            return file.read(8).decode("ascii", "replace")
+    except OSError:
+        return ""
+
+
+def _open_process(pid: str) -> int:
+    """A descriptor of the process, -1 where the system has none to give, or when the process is gone."""
+    try:
+        return os.pidfd_open(int(pid))
+    except (AttributeError, OSError):
+        return -1
+
+
+def _signal_process(fd: int, pid: int, number: int) -> None:
+    if fd >= 0:
+        from signal import pidfd_send_signal
+
+        pidfd_send_signal(fd, number)
+    else:
+        os.kill(pid, number)
+
+
+def _marks(pid: str) -> list[str] | None:
+    """The marks the process carries, None when it says nothing about that. Raises OSError when it must not be asked."""
+    with open(f"/proc/{pid}/environ", "rb") as file:
+        environ = file.read()
+    for part in environ.split(b"\0"):
+        if part.startswith(f"{MARK}=".encode()):
+            return part.decode("ascii", "replace").partition("=")[2].split(":")
+    return None

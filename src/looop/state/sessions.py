@@ -1,0 +1,108 @@
+"""The sessions of this data dir, with their failures as errors of ours. Workers are all of them but the pulse.
+
+What cannot be enumerated raises Unreadable: whoever guards something with the fleet stays closed then.
+Source: spec/workers.md §4, edge cases 154-161.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+
+from looop.model.errors import Invalid, Missing, Refused, Unreadable, Unwritable
+from looop.model.ids import is_id
+from looop.model.workers import PULSE
+from looop.session.fleet import Fleet, KillError, Session, SpawnError
+
+__all__ = ["PULSE", "Session", "Sessions"]
+
+_LEGACY = "looop-"
+
+
+class Sessions:
+    """The fleet of one data dir."""
+
+    def __init__(self, root: str) -> None:
+        self._fleet = Fleet(root)
+        self._root = root
+
+    def all(self) -> list[Session]:
+        """Every session, the pulse's too, sorted by id. Raises Unreadable."""
+        try:
+            return self._fleet.sessions()
+        except OSError as error:
+            raise Unreadable(f"cannot enumerate the fleet: {_what(error, self._root)}") from None
+
+    def workers(self) -> list[Session]:
+        """Every session but the pulse. Raises Unreadable."""
+        return [session for session in self.all() if session.id != PULSE]
+
+    def find(self, session_id: str) -> Session | None:
+        """The session of exactly that id, else of the id without a legacy `looop-` in front. Raises Unreadable.
+
+        Source: spec/workers.md §4, edge case 161.
+        """
+        known = {session.id: session for session in self.all()}
+        return known.get(session_id) or known.get(session_id.removeprefix(_LEGACY))
+
+    def require(self, session_id: str) -> Session:
+        """As find. Raises Missing."""
+        session = self.find(session_id)
+        if session is None:
+            raise Missing(f"no session {session_id!r}: `looop worker list --all` shows those there are")
+        return session
+
+    def is_alive(self, session_id: str) -> bool:
+        """Whether a session of exactly that id is alive. Raises Unreadable."""
+        return any(session.alive for session in self.all() if session.id == session_id)
+
+    def start(
+        self,
+        session_id: str,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        *,
+        max_log: int,
+        size: tuple[int, int] = (80, 24),
+    ) -> None:
+        """Start a session and return once its command runs. Raises Refused."""
+        if self._fleet.is_taken(session_id):
+            raise Refused(f"session {session_id!r} is there already, and its records cannot be read: remove its folder")
+        try:
+            self._fleet.start(session_id, command, env, max_log=max_log, size=size)
+        except SpawnError as error:
+            raise Refused(str(error)) from None
+
+    def kill(self, session: Session) -> None:
+        """End a live session and all its processes; that is on disk when this returns. Raises Refused."""
+        try:
+            self._fleet.kill(session)
+        except KillError as error:
+            raise Refused(str(error)) from None
+        except OSError as error:
+            raise Refused(f"session {session.id} cannot be ended: {error.strerror}") from None
+
+    def sweep(self, session: Session) -> int:
+        """End what an orphaned session has left; how many processes that were. Raises Unwritable."""
+        try:
+            return self._fleet.sweep(session)
+        except OSError as error:
+            raise Unwritable(f"cannot write the records of session {session.id}: {error.strerror}") from None
+
+    def reap(self, session_id: str) -> bool:
+        """Remove a session that is over; False when it is not over, or not there. Raises Unwritable."""
+        if not is_id(session_id):
+            raise Invalid(f"invalid session id {session_id!r}")
+        try:
+            return self._fleet.reap(session_id)
+        except OSError as error:
+            raise Unwritable(f"cannot remove session {session_id}: {_what(error, self._root)}") from None
+
+    def clean(self) -> None:
+        """Remove what starts and removals that were cut short have left. Raises Unwritable."""
+        try:
+            self._fleet.clean()
+        except OSError as error:
+            raise Unwritable(f"cannot clean up sessions: {_what(error, self._root)}") from None
+
+
+def _what(error: OSError, root: str) -> str:
+    return f"{error.filename or os.path.join(root, 'sessions')}: {error.strerror}"
