@@ -166,6 +166,7 @@ class _Replay:
     def __init__(self, folder: str, size: tuple[int, int]) -> None:
         self._size = size if is_size(*size) else DEFAULT_SIZE
         self._reader = Reader(folder, span(folder)[1] - LONGEST_REPLAY)
+        self._screen: Screen | None = None
         self._begin()
 
     def catch_up(self) -> None:
@@ -177,15 +178,16 @@ class _Replay:
 
     def screen(self) -> Screen:
         """What is seen after all that was fed."""
-        return self._emulator.screen()
+        self._screen = self._screen or self._emulator.screen()
+        return self._screen
 
     def _begin(self) -> None:
         self._emulator: Emulator = open_emulator(*self._size)
-        self._rest = b""
+        self._rest, self._screen = b"", None
 
     def _feed(self, data: bytes) -> None:
         """Feed what stands between the marks; a mark that is not whole yet waits."""
-        at = 0
+        self._screen, at = None, 0
         for mark in MARK.finditer(data):
             self._emulator.feed(data[at : mark.start()])
             at = self._obey(mark)
