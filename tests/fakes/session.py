@@ -30,6 +30,7 @@ class Session:
     def ends(self) -> None:
         """Nothing more will be printed."""
         self.over = True
+        (self.folder / "status.json").write_text('{"state": "exited"}')
 
     def is_over(self) -> bool:
         """Whether it has ended."""

@@ -68,7 +68,7 @@ class Library:
     """The shared library, its calls, and what it says of itself. Raises OSError, AttributeError, LookupError."""
 
     def __init__(self, path: str) -> None:
-        shared = ctypes.CDLL(path)
+        self.path, shared = path, ctypes.CDLL(path)
         shared.ghostty_type_json.restype = ctypes.c_char_p
         self._types = msgspec.json.decode(shared.ghostty_type_json())["types"]
         self.call: dict[str, Any] = {}

@@ -21,8 +21,8 @@ Format = Literal["plain", "ansi", "json"]
 LONGEST_REPLAY = 1 << 26
 MOST_REPLAYS = 32
 _MARK_START, _MARK_BODY = b"\x1b_looop;", re.compile(rb"\x1b_looop;[a-z0-9=;]*\x1b?")
-_MODES = re.compile(rb"(?:\x1b\[\?[0-9]+h)*")
-_OTHER_SCREEN = re.compile(rb"\x1b\[\?(?:47|104[789])h")
+_MODE = re.compile(rb"\x1b\[\?([0-9]+)h")
+_OTHER_SCREEN = (b"47", b"1047", b"1048", b"1049")
 _SGR = {
     "bold": 1,
     "faint": 2,
@@ -101,11 +101,10 @@ def screenshot(
 
 
 def shot(screen: Screen, shown: Format, *, trim: bool = True) -> Screenshot:
-    """A screen in one of the formats; `trim` leaves out the blank rows at its end."""
-    lines = (
-        screen.lines[: max((n for n, line in enumerate(screen.lines, 1) if line), default=0)] if trim else screen.lines
-    )
+    """A screen in one of the formats; `trim` leaves out the rows at its end that show nothing in that format."""
     draw = ansi_row if shown == "ansi" else plain_row
+    last = max((n for n, line in enumerate(screen.lines, 1) if (line if shown == "ansi" else draw(line))), default=0)
+    lines = screen.lines[:last] if trim else screen.lines
     return Screenshot(
         rows=screen.rows,
         cols=screen.cols,
@@ -167,6 +166,7 @@ class _Replay:
     def __init__(self, folder: str, size: tuple[int, int]) -> None:
         self._size = size if is_size(*size) else DEFAULT_SIZE
         self._reader = Reader(folder, span(folder)[1] - LONGEST_REPLAY)
+        self._screen: Screen | None = None
         self._begin()
 
     def catch_up(self) -> None:
@@ -178,15 +178,16 @@ class _Replay:
 
     def screen(self) -> Screen:
         """What is seen after all that was fed."""
-        return self._emulator.screen()
+        self._screen = self._screen or self._emulator.screen()
+        return self._screen
 
     def _begin(self) -> None:
         self._emulator: Emulator = open_emulator(*self._size)
-        self._rest = b""
+        self._rest, self._screen = b"", None
 
     def _feed(self, data: bytes) -> None:
         """Feed what stands between the marks; a mark that is not whole yet waits."""
-        at = 0
+        self._screen, at = None, 0
         for mark in MARK.finditer(data):
             self._emulator.feed(data[at : mark.start()])
             at = self._obey(mark)
@@ -198,11 +199,19 @@ class _Replay:
         """Resize as the mark says; where what belongs to it ends. See Note [Rotation]."""
         if mark["cols"] and is_size(int(mark["cols"]), int(mark["rows"])):
             self._emulator.resize(int(mark["cols"]), int(mark["rows"]))
-        modes = _MODES.match(mark.string, mark.end())
-        if modes is None or mark["offset"] is None or not self._emulator.screen().alternate_screen:
+        if mark["offset"] is None or not self._emulator.screen().alternate_screen:
             return mark.end()
-        self._emulator.feed(_OTHER_SCREEN.sub(b"", modes[0]))
-        return modes.end()
+        return self._skip_modes(mark.string, mark.end())
+
+    def _skip_modes(self, data: bytes, at: int) -> int:
+        """Feed the modes that begin a generation, each of which stands there once, but do not switch the screen."""
+        known = set()
+        while (mode := _MODE.match(data, at)) and mode[1] not in known:
+            known.add(mode[1])
+            if mode[1] not in _OTHER_SCREEN:
+                self._emulator.feed(mode[0])
+            at = mode.end()
+        return at
 
 
 def _open_mark(data: bytes, at: int) -> int:

@@ -166,7 +166,7 @@ class Reader:
                     yield Part(data, offset, is_fresh)
                     is_fresh = False
         self._start = 0
-        if is_fresh and known:
+        if is_fresh and known and known.position:
             yield Part(b"", self._place.start if self._place else 0, is_fresh=True)
 
     def _resume(self, files: list["_File"]) -> int | None:
@@ -242,12 +242,16 @@ def _generations(folder: str) -> Iterator[list[_File]]:
     files: list[_File] = []
     try:
         for _ in range(_TRIES):
-            newest, older = _open(os.path.join(folder, _LOG)), _open(os.path.join(folder, _OLDER))
-            files = [file for file in (older, newest) if file]
+            newest = _open(os.path.join(folder, _LOG))
+            files = [newest] if newest else []
+            older = _open(os.path.join(folder, _OLDER))
+            files = [older, *files] if older else files
             if _identity(os.path.join(folder, _LOG)) == (newest and newest.identity):
                 break
             _close(files)
             files = []
+        else:
+            raise Unreadable(f"the transcript in {folder} changes faster than it can be opened: look again")
         _count(files, 0)
         yield files
     except OSError as error:
