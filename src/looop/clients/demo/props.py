@@ -103,13 +103,17 @@ _MENDER = """\
 set -e
 say() { printf '\\033[1m* %s\\033[0m\\n' "$1"; }
 say "worker $LOOOP_SESSION_ID, in $(tty), task: $(tail -n 1 "$1")"
-cd "$("$LOOOP_BIN" worktree ../app)"
+tree=$("$LOOOP_BIN" worktree ../app)
+cd "$tree"
+git merge --quiet --ff-only "$(git -C @app@ rev-parse HEAD)"
 say "the last commit was: $(git log -1 --format=%s)"
 @repair@
 say "running the tests"
 @tests@
-git -C @app@ merge --quiet --ff-only HEAD
-say "merged as $(git log -1 --format=%h), done"
+git -C @app@ merge --quiet --ff-only "$(git rev-parse HEAD)"
+say "merged as $(git log -1 --format=%h)"
+cd @app@
+"$LOOOP_BIN" worktree rm "$tree"
 """
 
 _GOAL = """\

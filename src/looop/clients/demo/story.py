@@ -6,6 +6,7 @@ git. Everything that is promised is checked; the first thing that is not so ends
 
 import shlex
 import sys
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -54,19 +55,22 @@ def tell(engine: Engine, *, keep: bool, repair: str = REPAIR) -> None:
     page = Page(sys.stdout, colour=may_colour(sys.stdout))
     with scratch(keep=keep) as ground:
         story = Story(engine, ground, page)
-        story.set_the_stage(repair, keep=keep)
-        story.look_first()
-        story.break_it(SIMPLER, "Somebody breaks the app")
-        story.repair_it()
-        story.watch_it()
-        story.see_it_done()
-        story.skip()
-        story.break_it(TYPO, "Somebody breaks it again: a goal that was done is open again")
-        story.repair_it(briefly=True)
-        story.watch_it(briefly=True)
-        story.see_it_done(briefly=True)
-        story.take_stock()
-        story.say_goodbye(keep=keep)
+        try:
+            story.set_the_stage(repair, keep=keep)
+            story.look_first()
+            story.break_it(SIMPLER, "Somebody breaks the app")
+            story.repair_it()
+            story.watch_it()
+            story.see_it_done()
+            story.skip()
+            story.break_it(TYPO, "Somebody breaks it again: a goal that was done is open again")
+            story.repair_it(briefly=True)
+            story.watch_it(briefly=True)
+            story.see_it_done(briefly=True)
+            story.take_stock()
+            story.say_goodbye(keep=keep)
+        finally:
+            story.end()
 
 
 class Story:
@@ -97,6 +101,11 @@ class Story:
         page.block(goal_text().rpartition("---\n")[0] + "---")
         page.gap()
         page.prose(_HOW, "dim")
+
+    def end(self) -> None:
+        """Whatever happened, no worker outlives its telling."""
+        with suppress(LooopError):
+            self._contract.down()
 
     def look_first(self) -> None:
         """The first beat: everything is new, and all is well."""
@@ -163,6 +172,7 @@ class Story:
         self._expect(report.reason == "world_unchanged", "a beat with nothing new to be skipped", _seen(report))
         calls = self._ground.model_calls() - calls
         self._page.scene(f"Beat {self._beats} · nothing changed", f"{ms} ms")
+        self._page.row("worker", "put away: its session is gone, and so is every process it had")
         self._page.row("skipped", f"nothing asked, nothing done, nothing spent: {calls} model calls", "good")
 
     def take_stock(self) -> None:
