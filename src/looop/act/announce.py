@@ -32,9 +32,9 @@ def announce(house: House, intent: Intent) -> Callable[[], object]:
     try:
         token = house.intents.begin(f"{os.getpid()}-{os.urandom(4).hex()}", intent)
     except LooopError as error:
-        house.events.emit("guard_degraded", guard=f"intent of {intent.kind}", error=str(error))
+        house.events.emit("guard_degraded", guard=f"announcement of {intent.kind}", error=str(error))
         return _nothing
-    return partial(house.best_effort, f"intent of {intent.kind}", partial(house.intents.end, token, intent))
+    return partial(house.best_effort, f"announcement of {intent.kind}", partial(house.intents.end, token, intent))
 
 
 def _nothing() -> None:

@@ -26,6 +26,7 @@ from looop.model.records import Fault
 from looop.rules.budget import budget_of, goal_exceeded
 from looop.rules.contract_text import worker_prompt
 from looop.rules.launch import Retries, launch_script
+from looop.rules.shell import tripped
 from looop.session.fleet import Session
 from looop.state.house import House
 from looop.state.sessions import PULSE
@@ -111,6 +112,8 @@ def _validate(house: House, move: StartWorker) -> Launch:
     if not move.prompt.strip():
         raise Refused("missing prompt: say what the worker is to do")
     config = _config(house)
+    _check_budget(house, config, move.id)
+    _check_verify(house, move.verify or "")
     override = (move.command or "").strip()
     if not override and not config.worker_command:
         raise Refused("no worker_command is configured: `looop init` sets one, or give the command with the move")
@@ -119,7 +122,6 @@ def _validate(house: House, move: StartWorker) -> Launch:
     _check_room(house, workers)
     if any(worker.alive for worker in workers if worker.id == move.id):
         raise Refused(f"worker {move.id} is already running: `looop screenshot {move.id}` shows it")
-    _check_budget(house, config, move.id)
     template, root = config.worker_command or "", house.setting.root
     script = launch_script(template, move.command, _prompt_file(house, move.id), root, move.id, _retries(house))
     _check_program(house, override or template)
@@ -188,6 +190,14 @@ def _check_budget(house: House, config: Config, goal: str) -> None:
         raise Refused(f"cost.jsonl has {ledger.damaged} damaged lines: `looop cost repair` sets them aside")
     if why := goal_exceeded(budget, ledger.rows, goal):
         raise Refused(why)
+
+
+def _check_verify(house: House, command: str) -> None:
+    """A verify must only look, so it is screened as a command of the loop is."""
+    if house.setting.knobs.shell_allow_dangerous != 1 and (reason := tripped(command)):
+        raise Refused(
+            f"its verify would never run: {reason} (a person may allow it with LOOOP_SHELL_ALLOW_DANGEROUS=1)"
+        )
 
 
 def _check_program(house: House, command: str) -> None:

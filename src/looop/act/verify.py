@@ -107,7 +107,12 @@ def _keep(house: House, worker: str, command: str, result: VerifyResult, declare
 
 
 def _forget(house: House, worker: str, command: Declared | Fault | None, now: int) -> None:
-    """See Note [A worker that is just being started]; a command that is not the one that was seen is its own."""
+    """See Note [A worker that is just being started]; a command that is not the one that was seen is its own.
+
+    A session whose records cannot be read is there all the same: nobody knows whether it lives.
+    """
     age_s = now - command.written_ns // _NANO if isinstance(command, Declared) else _START_GRACE_S
+    if house.fleet.is_there(worker):
+        return
     if command and age_s >= _START_GRACE_S and house.verify.command(worker) == command:
         house.best_effort(f"verify of {worker}", lambda: house.verify.clear(worker))

@@ -27,6 +27,7 @@ from looop.state.open import open_house, settle_or_say
 if TYPE_CHECKING:
     from datetime import date
 
+    from looop.act.worktrees import Made
     from looop.contract.attach import Attachment
     from looop.contract.doctor import Checkup
     from looop.contract.money import CostReport, Subject
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from looop.contract.setup import Plan, Setup, Wiring
     from looop.contract.transcript import Transcript
     from looop.contract.updown import Down
+    from looop.contract.worktree import Pruned, WorktreeView
     from looop.model.records import CostRow
 
 
@@ -269,6 +271,26 @@ class Local:
         from looop.contract.leases import unclaim
 
         unclaim(self._house, name, session)
+
+    def make_worktree(self, repo: str, session: str | None = None, branch: str = "", base: str = "") -> "Made":
+        from looop.contract.worktree import make
+
+        return make(self._house, repo, session, branch, base)
+
+    def worktrees(self) -> "list[WorktreeView]":
+        from looop.contract.worktree import views
+
+        return views(self._house)
+
+    def remove_worktree(self, name: str, *, force: bool = False) -> str:
+        from looop.contract.worktree import remove
+
+        return remove(self._house, name, force=force)
+
+    def prune_worktrees(self) -> "Pruned":
+        from looop.contract.worktree import prune
+
+        return prune(self._house)
 
 
 def open_local() -> Local:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+import time
 
 from looop.session.light import dumps, loads
 
 CONNECT_S = 1.0
+_CROWDED_S = 0.02
 
 
 class Unanswered(Exception):
@@ -17,12 +19,16 @@ def connect(path: str) -> socket.socket:
     """A connection to the supervisor at `path`. Raises Unanswered."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(CONNECT_S)
-    try:
-        connection.connect(path)
-    except OSError as error:
-        connection.close()
-        raise Unanswered(f"no supervisor listens at {path or 'a socket'}: {error.strerror or error}") from None
-    return connection
+    deadline = time.monotonic() + CONNECT_S
+    while True:
+        try:
+            connection.connect(path)
+            return connection
+        except OSError as error:
+            if not isinstance(error, BlockingIOError) or time.monotonic() > deadline:
+                connection.close()
+                raise Unanswered(f"no supervisor listens at {path or 'a socket'}: {error.strerror or error}") from None
+        time.sleep(_CROWDED_S)
 
 
 def ask(path: str, request: dict[str, object], timeout_s: float) -> dict[str, object]:

@@ -32,7 +32,7 @@ class Control:
         try:
             wire.make_private(os.path.dirname(self._path))
             self._listener.bind(self._path)
-            self._listener.listen(16)
+            self._listener.listen(64)
         except OSError as error:
             return {"problem": f"no control socket: {error.strerror}"}
         self._listens = True
@@ -144,7 +144,7 @@ class Control:
         if not isinstance(text, str):
             return wire.reply(error="send: expected a text")
         offset = self._session.transcript.total
-        if not self._session.type(text.encode("utf-8", "replace"), enter=request.get("newline") is not False):
+        if not self._session.terminal.type(text.encode("utf-8", "replace"), enter=request.get("newline") is not False):
             return wire.reply(error="send: the command does not read what was typed before")
         return wire.reply({"sent": len(text), "offset": offset})
 
@@ -176,7 +176,7 @@ class Control:
 
     def _take_frame(self, client: Client, tag: int, body: bytes) -> None:
         if tag == wire.INPUT and client.may_write:
-            self._session.type(body)
+            self._session.terminal.type(body)
         elif tag == wire.RESIZE and client.may_write and len(body) == 4:
             size = int.from_bytes(body[:2], "big"), int.from_bytes(body[2:], "big")
             if min(size) > 0 and max(size) < 1000:

@@ -17,6 +17,7 @@ allows it (Linux), a supervisor adopts what its command leaves instead, so that 
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # the C half of signal
 import os
 
 TYPE_CHECKING = False
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 MARK = "LOOOP_RUN_MARK"
 _ROUNDS = 5  # what was being forked while the others were killed
 _STATE, _PARENT, _SESSION, _BEGAN = 0, 1, 3, 19  # fields of /proc/PID/stat behind the name
-_NOBODY = ("0", "1")
 _SET_CHILD_SUBREAPER = 36
 
 
@@ -78,63 +78,58 @@ def kill_kin(mark: str, leader: int = 0, born: str = "", parent: int = 0) -> int
     Of the run is who carries its mark; and who has cleared its environment, if it is in the session of `leader` (when
     that is still the process that was `born` then), a child of `parent`, or a child of one of the run.
     """
-    killed = 0
+    killed: set[tuple[str, str]] = set()
     for _ in range(_ROUNDS):
-        known = _Known(mark, leader if leader > 1 and born and birth(leader) == born else 0, parent)
-        found = sum(known.kill(pid) for pid in _processes())
+        found = _Look(mark, leader if born and birth(leader) == born else 0, parent).kin() - killed
         if not found:
             break
-        killed += found
-    return killed
+        killed |= {process for process in found if _kill(*process)}
+    return len(killed)
 
 
-class _Known:
-    """What one look at the processes says about whose they are."""
+class _Look:
+    """One look at all processes, and what they say about whose they are."""
 
     def __init__(self, mark: str, leader: int, parent: int) -> None:
-        self._mark = mark
-        self._leader, self._parent = str(leader or ""), str(parent or "")
-        self._is_ours: dict[str, bool] = {}
+        self._mark, self._leader, self._parent = mark, str(leader or ""), str(parent or "")
+        self._table = {pid: fields for pid in _names() if (fields := _stat(pid)) and fields[_STATE] not in "ZX"}
+        self._verdicts: dict[str, bool] = {}
 
-    def kill(self, pid: str) -> bool:
-        """Kill the process if it is ours. The descriptor is had first, so that the pid cannot change hands."""
-        from signal import SIGKILL
+    def kin(self) -> set[tuple[str, str]]:
+        """All of this run, by pid and tick, but us and our ancestors: a loop may have been started from inside it."""
+        spared = set(_line_of(str(os.getpid())))
+        return {(pid, fields[_BEGAN]) for pid, fields in self._table.items() if pid not in spared and self._is_kin(pid)}
 
-        fd = _open_process(pid)
-        self._is_ours.pop(pid, None)
+    def _is_kin(self, pid: str) -> bool:
+        """Whether it is of this run; who does not say, is what its parent is. See Note [Marks]."""
+        line: list[str] = []
+        while pid in self._table and pid not in self._verdicts and pid not in line:
+            line.append(pid)
+            said = self._says(pid)
+            if said is not None:
+                self._verdicts[pid] = said
+                break
+            pid = self._table[pid][_PARENT]
+        verdict = self._verdicts.get(pid, False)
+        self._verdicts |= dict.fromkeys(line, verdict)
+        return verdict
+
+    def _says(self, pid: str) -> bool | None:
+        fields = self._table[pid]
         try:
-            if not self._ours(pid) or _stat(pid)[_STATE] in "ZX":
-                return False
-            _signal_process(fd, int(pid), SIGKILL)
-            return True
-        except (OSError, IndexError, RecursionError):
+            marks = _marks(pid)
+        except OSError:
             return False
-        finally:
-            if fd >= 0:
-                os.close(fd)
-
-    def _ours(self, pid: str) -> bool:
-        """Whether it is of this run. See Note [Marks]."""
-        if pid not in self._is_ours:
-            self._is_ours[pid] = False
-            marks, fields = _marks(pid), _stat(pid)
-            if marks is not None:
-                self._is_ours[pid] = bool(self._mark) and self._mark in marks
-            elif fields:
-                parent, session = fields[_PARENT], fields[_SESSION]
-                is_in = parent == self._parent or session == self._leader
-                self._is_ours[pid] = is_in or (parent not in _NOBODY and self._ours(parent))
-        return self._is_ours[pid]
+        if marks is not None:
+            return bool(self._mark) and self._mark in marks
+        return (fields[_PARENT] == self._parent or fields[_SESSION] == self._leader) or None
 
 
-def _processes() -> list[str]:
-    """All but us and our ancestors: a loop that was started from inside a run carries that run's mark itself."""
+def _names() -> list[str]:
     try:
-        names = [name for name in os.listdir("/proc") if name.isdigit()]
+        return [name for name in os.listdir("/proc") if name.isdigit()]
     except OSError:
         return []
-    spared = set(_line_of(str(os.getpid())))
-    return [name for name in names if name not in spared]
 
 
 def _line_of(pid: str) -> Iterator[str]:
@@ -162,21 +157,24 @@ def _boot() -> str:
         return ""
 
 
-def _open_process(pid: str) -> int:
-    """A descriptor of the process, -1 where the system has none to give, or when the process is gone."""
+def _kill(pid: str, began: str) -> bool:
+    """Kill the process if it is still that one. The descriptor is had first, so that the pid cannot change hands."""
+    fd = -1
     try:
-        return os.pidfd_open(int(pid))
-    except (AttributeError, OSError):
-        return -1
-
-
-def _signal_process(fd: int, pid: int, number: int) -> None:
-    if fd >= 0:
-        from signal import pidfd_send_signal
-
-        pidfd_send_signal(fd, number)
-    else:
-        os.kill(pid, number)
+        if hasattr(os, "pidfd_open"):
+            fd = os.pidfd_open(int(pid))
+        if _stat(pid)[_BEGAN] != began:
+            return False
+        if fd >= 0:
+            _signal.pidfd_send_signal(fd, _signal.SIGKILL)
+        else:
+            os.kill(int(pid), _signal.SIGKILL)
+        return True
+    except (OSError, IndexError):
+        return False
+    finally:
+        if fd >= 0:
+            os.close(fd)
 
 
 def _marks(pid: str) -> list[str] | None:

@@ -1,6 +1,7 @@
 """JSON for the supervisor: the standard package costs each supervisor 1.1 MB, its C halves cost 20 kB.
 
-Only objects, arrays, strings, integers, booleans and null are written; all JSON is read.
+Only objects, arrays, strings, integers, booleans and null are written; all JSON is read. What is none makes the C half
+look for the standard package's error, and raise SystemError where that package was never loaded.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def loads(data: bytes) -> object:
     scan: Any = make_scanner
     try:
         value, end = scan(_Rules)(text, 0)
-    except (StopIteration, RecursionError):
+    except (StopIteration, RecursionError, SystemError):
         raise ValueError("not JSON") from None
     if end != len(text):
         raise ValueError("more than one JSON value")

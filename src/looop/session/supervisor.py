@@ -16,11 +16,8 @@ Each import costs memory once per worker: builtin modules and C halves only. Sou
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # the C half of signal
-import fcntl
 import os
 import select
-import sys
-import termios
 import time
 
 from looop.session import wire
@@ -28,6 +25,7 @@ from looop.session.control import Control
 from looop.session.kin import adopt, birth, kill_kin, marked
 from looop.session.options import Options, parse
 from looop.session.record import EXITED, KILLED, RUNNING, STARTING, Folder, remove, stamp, temporary
+from looop.session.terminal import Terminal
 from looop.session.transcript import Transcript
 
 TYPE_CHECKING = False
@@ -35,11 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 HANGUP_S, CONFIRM_S, DRAIN_S, FAREWELL_S = 0.3, 2.0, 0.5, 2.0
-ENTER_S = 0.3  # some programs take a text and its Enter, arriving together, for a paste
 LOOK_S = 60.0  # how often a silent session sees whether its folder is still there
-_CHUNK = 65536
 _MOST_CHUNKS = 256  # more than a terminal holds, so that the end of a flood is an end
-_MOST_TYPED = 1 << 20
 _MOST_FDS = 65536
 _ENDING = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
 
@@ -81,11 +76,10 @@ class Supervisor:
         self.options = options
         self._poll, self._doors = select.poll(), dict[int, "Callable[[int], None]"]()
         self._timers: list[tuple[float, Callable[[], None]]] = []
-        self._typed, self._keys = bytearray(), list[tuple[float, bytes]]()
+        self.terminal = Terminal(self)
         self._status: dict[str, object] = {"state": STARTING, "child_pid": None, "exit_code": None}
         self._mark = f"session-{os.urandom(8).hex()}"
         self._child, self._born, self._exit = -1, "", -1
-        self._master = self._slave = -1
         self._asked = self._escalated = self._gone = self._over = False
 
     def run(self) -> int:
@@ -94,11 +88,11 @@ class Supervisor:
         self._found()
         self.control = Control(self, wire.socket_path(self._mark))
         self._status |= self.control.open()
-        self._spawn()
-        if not _report(f"error: {self._status['error']}" if self._over else RUNNING):
-            self.kill()
-        self._later(LOOK_S, self._look)
+        self.later(LOOK_S, self._look)
         try:
+            self._spawn()
+            if not _report(f"error: {self._status['error']}" if self._over else RUNNING):
+                self.kill()
             while not self._over:
                 self._turn()
         except Exception as error:  # noqa: BLE001  whatever it is, the session must not outlive its supervisor
@@ -124,26 +118,18 @@ class Supervisor:
         if self._doors.pop(fd, None):
             self._poll.unregister(fd)
 
-    def type(self, text: bytes, *, enter: bool = False) -> bool:
-        """Type into the terminal, and press Enter a moment later; False when too much waits to be read already.
+    def watch_terminal(self, events: int) -> None:
+        """Read what is printed, and type on when there is something to type."""
+        self.watch(self.terminal.fd, self._read_or_write, events)
 
-        What is to be typed meanwhile comes behind that Enter.
-        """
-        waiting, now = self._keys, time.monotonic()
-        if len(self._typed) + sum(len(keys) for _, keys in waiting) > _MOST_TYPED:
-            return False
-        at, is_first = max(now, waiting[-1][0] if waiting else now), not waiting
-        waiting.append((at, text))
-        if enter:
-            waiting.append((at + ENTER_S, b"\r"))
-        if is_first:
-            self._press()
-        return True
+    def later(self, seconds: float, step: Callable[[], None]) -> None:
+        """Take the step when so much time has passed, unless the session is over by then."""
+        self._timers.append((time.monotonic() + seconds, step))
 
     def resize(self, size: tuple[int, int]) -> None:
         """Give the terminal another size."""
-        if size != self.transcript.size and self._master >= 0:
-            _resize(self._master, size)
+        if size != self.transcript.size:
+            self.terminal.resize(size)
             self.transcript.resize(size)
 
     def kill(self) -> None:
@@ -152,7 +138,7 @@ class Supervisor:
             self._asked = True
             self._signal(_signal.SIGHUP)
             self._signal(_signal.SIGCONT)
-            self._later(HANGUP_S, self._escalate)
+            self.later(HANGUP_S, self._escalate)
 
     def _hear_signals(self) -> None:
         """Whatever was blocked or ignored where we come from. Source: edge case 263."""
@@ -199,29 +185,27 @@ class Supervisor:
         command = self.options.command
         os.environ.pop(self.options.without, None)
         try:
-            self._master, self._slave = os.openpty()
-            _resize(self._master, self.options.size)
+            name = self.terminal.open(self.options.size)
             self._child = os.posix_spawnp(
                 command[0],
                 command,
                 marked(os.environ, self._mark),
                 file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, os.ttyname(self._slave), os.O_RDWR, 0),
+                    (os.POSIX_SPAWN_OPEN, 0, name, os.O_RDWR, 0),
                     (os.POSIX_SPAWN_DUP2, 0, 1),
                     (os.POSIX_SPAWN_DUP2, 0, 2),
                 ],
                 setsid=True,
                 setsigdef=_signal.valid_signals(),
             )
-        except OSError as error:
-            self._status["error"] = f"{command[0]}: {error.strerror}"
+        except (OSError, ValueError) as error:
+            self._status["error"] = f"{command[0]}: {getattr(error, 'strerror', None) or error}"
             self._conclude(EXITED)
             return
         self._born = birth(self._child)
         self._status |= {"child_pid": self._child, "child_born": self._born}
         self._note(RUNNING)
-        os.set_blocking(self._master, False)
-        self.watch(self._master, self._read_or_write)
+        self.watch_terminal(select.POLLIN)
 
     def _turn(self) -> None:
         """Wait for something to happen, or to be due."""
@@ -235,9 +219,6 @@ class Supervisor:
         for step in due:
             if not self._over:
                 step()
-
-    def _later(self, seconds: float, step: Callable[[], None]) -> None:
-        self._timers.append((time.monotonic() + seconds, step))
 
     def _signalled(self, _: int) -> None:
         numbers = os.read(self._wake, 512)
@@ -259,51 +240,24 @@ class Supervisor:
 
     def _read_or_write(self, events: int) -> None:
         if events & select.POLLOUT:
-            self._write()
+            self.terminal.write()
         if events & ~select.POLLOUT:
             self._read()
-            if self._gone and self._master not in self._doors:
+            if self._gone and self.terminal.is_over:
                 self._end()
 
     def _read(self) -> bool:
         """Keep what was printed and pass it on; False when there is nothing now, or nobody to print."""
-        try:
-            data = os.read(self._master, _CHUNK)
-        except BlockingIOError:
-            return False
-        except OSError:
-            data = b""
+        data = self.terminal.read()
         if not data:
-            self.forget(self._master)
+            if self.terminal.is_over:
+                self.forget(self.terminal.fd)
             return False
         self.transcript.write(data)
         self.control.show(data)
         if self.transcript.is_removed():
             self._look_after_folder()
         return True
-
-    def _press(self) -> None:
-        """Type what is due."""
-        now = time.monotonic()
-        while self._keys and self._keys[0][0] <= now:
-            self._typed += self._keys.pop(0)[1]
-        self._write()
-        if self._keys:
-            self._later(self._keys[0][0] - now, self._press)
-
-    def _write(self) -> None:
-        """Type what is to be typed, as far as the terminal takes it now."""
-        if self._master not in self._doors:
-            self._typed.clear()
-            return
-        try:
-            while self._typed:
-                del self._typed[: os.write(self._master, self._typed[:1024])]
-        except BlockingIOError:
-            pass
-        except OSError:
-            self._typed.clear()
-        self._poll.modify(self._master, select.POLLIN | (select.POLLOUT if self._typed else 0))
 
     def _look_after_folder(self) -> None:
         """Without its folder nobody knows the session any more, so it ends; without its log, another one is begun."""
@@ -314,12 +268,12 @@ class Supervisor:
 
     def _look(self) -> None:
         self._look_after_folder()
-        self._later(LOOK_S, self._look)
+        self.later(LOOK_S, self._look)
 
     def _escalate(self) -> None:
         self._escalated = True
         self._kill_all()
-        self._later(CONFIRM_S, self._give_up)
+        self.later(CONFIRM_S, self._give_up)
 
     def _give_up(self) -> None:
         if not self._over:
@@ -329,19 +283,16 @@ class Supervisor:
     def _begin_end(self) -> None:
         """The command is over: what it left behind hangs up, and what it printed is still read."""
         self._gone = True
-        os.close(self._slave)
+        self.terminal.let_go()
         self._signal(_signal.SIGHUP)
-        if self._master in self._doors:
-            self._later(DRAIN_S, self._end)
-        else:
-            self._end()
+        self.later(DRAIN_S, self._end)
 
     def _end(self) -> None:
         if self._over:
             return
         self._kill_all()
         for _ in range(_MOST_CHUNKS):
-            if self._master not in self._doors or not self._read():
+            if not self._read():
                 break
         if hasattr(os, "waitid"):
             _, self._exit = os.waitpid(self._child, 0)
@@ -406,8 +357,3 @@ def _take_name(temp: str, path: str) -> None:
         if not os.path.lexists(path):
             raise
     raise FileExistsError(17, "there is a session of that id")
-
-
-def _resize(terminal: int, size: tuple[int, int]) -> None:
-    columns, rows = (number.to_bytes(2, sys.byteorder) for number in size)
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, rows + columns + bytes(4))

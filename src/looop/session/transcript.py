@@ -35,11 +35,11 @@ class Transcript:
         self._fd = self._open()
         if size != (80, 24):
             self._append(_mark(f"size={size[0]}x{size[1]}"))
+            self._in_generation = 0
 
     def write(self, data: bytes) -> None:
         """Keep what was printed."""
-        if self._max and self._in_generation >= self._max:
-            self._rotate()
+        self._make_room()
         if self._lost and not self._append(_mark(f"lost={self._lost}")):
             self._lost = 0
         left = len(data) if self._lost else self._append(data)
@@ -48,6 +48,7 @@ class Transcript:
 
     def resize(self, size: tuple[int, int]) -> None:
         """From here on the terminal has another size."""
+        self._make_room()
         self.size = size
         self._append(_mark(f"size={size[0]}x{size[1]}"))
 
@@ -90,7 +91,9 @@ class Transcript:
             self.problem = f"{LOG}: {error.strerror}"
         return len(view)
 
-    def _rotate(self) -> None:
+    def _make_room(self) -> None:
+        if not self._max or self._in_generation < self._max:
+            return
         modes = b""
         try:
             modes = self._modes()

@@ -54,6 +54,10 @@ class Sessions:
         """Whether a session of exactly that id is alive. Raises Unreadable."""
         return any(session.alive for session in self.all() if session.id == session_id)
 
+    def is_there(self, session_id: str) -> bool:
+        """Whether something has that id, be its records readable or not."""
+        return self._fleet.is_taken(session_id)
+
     def start(
         self,
         session_id: str,
@@ -63,13 +67,14 @@ class Sessions:
         max_log: int,
         size: tuple[int, int] = (80, 24),
     ) -> None:
-        """Start a session and return once its command runs. Raises Refused."""
-        if self._fleet.is_taken(session_id):
-            raise Refused(f"session {session_id!r} is there already, and its records cannot be read: remove its folder")
+        """Start a session and return once its command runs. Raises Refused.
+
+        Whatever has the id is in the way, also a session that is over: reap that before.
+        """
         try:
             self._fleet.start(session_id, command, env, max_log=max_log, size=size)
         except SpawnError as error:
-            raise Refused(str(error)) from None
+            raise Refused(f"{error}{self._hint(session_id)}") from None
 
     def kill(self, session: Session) -> None:
         """End a live session and all its processes; that is on disk when this returns. Raises Refused."""
@@ -102,6 +107,11 @@ class Sessions:
             self._fleet.clean()
         except OSError as error:
             raise Unwritable(f"cannot clean up sessions: {_what(error, self._root)}") from None
+
+    def _hint(self, session_id: str) -> str:
+        if self._fleet.is_taken(session_id) and not self.find(session_id):
+            return f", and its records cannot be read: remove {os.path.join(self._root, 'sessions', session_id)}"
+        return ""
 
 
 def _what(error: OSError, root: str) -> str:

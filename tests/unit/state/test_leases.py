@@ -1,5 +1,6 @@
 """Leases change hands by the rules, over every store, and whoever meddles in between."""
 
+import io
 import json
 import os
 from collections.abc import Callable
@@ -9,10 +10,12 @@ from typing import Any
 import pytest
 
 from looop.model.errors import Invalid, Refused, Unreadable, Unwritable
+from looop.runtime.events import Events
 from looop.state.leases import AlreadyOwned, HeldByLive, Leases, Won
 from looop.store.files import FileStore
 from looop.store.memory import MemoryStore
 from looop.store.protocol import Store
+from tests.fakes.clock import StillClock
 from tests.fakes.disk import QuickDisk
 
 KEY = "claims/deploy.json"
@@ -413,3 +416,21 @@ def test_who_is_asked_whether_somebody_lives_may_look_at_leases(tmp_path: Path) 
     desk.store.write("claims/more.json", body_of("gone"))
     assert ("more", "gone") in desk.leases.reap({"w1", "w9"}, is_alive, NOW)
     assert "asked-gone" in desk.leases.all()
+
+
+def test_what_was_reaped_is_told_in_words() -> None:
+    """The two facts of reaping are shown by their codes with what they say. Source: spec/beat.md §14."""
+    out = io.StringIO()
+    events = Events(StillClock(NOW), None, out, "json")
+    events.emit("claim_reaped", claim="deploy", session="w1")
+    events.emit("reap_skipped", error="cannot list the sessions")
+    reaped, skipped = map(json.loads, out.getvalue().splitlines())
+    assert (reaped["event"], reaped["level"], reaped["claim"], reaped["session"]) == (
+        "claim.reaped",
+        "info",
+        "deploy",
+        "w1",
+    )
+    assert reaped["msg"] == "lease deploy is free again: its holder 'w1' is gone"
+    assert (skipped["event"], skipped["level"]) == ("claim.reap_skipped", "warn")
+    assert skipped["msg"] == "leases stay as they are: cannot list the sessions"

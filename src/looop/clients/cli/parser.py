@@ -37,6 +37,7 @@ VERBS = {
     "doctor": "setup",
     "up": "loop",
     "down": "loop",
+    "worktree": "worktree",
     "pulse": "loop",
     "beat": "loop",
     "demo": "loop",
