@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from looop.contract import ghostty, screens
-from looop.contract.emulator import open_emulator
+from looop.contract.ghostty import open_emulator
 from looop.contract.screens import MOST_REPLAYS, Screens, plain_row, screenshot, shot
 from looop.model.errors import Unreadable
 from looop.model.text import to_json
