@@ -4,7 +4,7 @@ Note [Only text]
 No cell of a screen holds a character that a terminal would obey, whatever was fed.
 """
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -80,14 +80,6 @@ PLAIN = Style()
 def is_size(cols: int, rows: int) -> bool:
     """Whether a terminal of this size is one we would make; a transcript may ask for any."""
     return 0 < cols <= MOST_CELLS and 0 < rows <= MOST_CELLS
-
-
-def open_emulator(cols: int, rows: int) -> Emulator:
-    """A blank terminal: libghostty-vt's where it can be had, else one that keeps the text only and says why."""
-    from looop.contract.ghostty import Ghostty, library
-
-    found: Any = library()
-    return Stripped(cols, rows, found) if isinstance(found, str) else Ghostty(found, cols, rows)
 
 
 class Stripped:

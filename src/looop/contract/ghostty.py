@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from looop.contract.emulator import PLAIN, Cell, Cursor, Screen, Style
+from looop.contract.emulator import PLAIN, Cell, Cursor, Emulator, Screen, Stripped, Style
 from looop.model.text import visible
 
 _NAMES = ("libghostty-vt.so", "libghostty-vt.dylib")
@@ -93,6 +93,12 @@ class Library:
 
     def _names(self, enum: str) -> dict[int, str]:
         return {value: name for name, value in self._types[f"Ghostty{enum}"]["values"].items()}
+
+
+def open_emulator(cols: int, rows: int) -> Emulator:
+    """A blank terminal: libghostty-vt's where it can be had, else one that keeps the text only and says why."""
+    found = library()
+    return Stripped(cols, rows, found) if isinstance(found, str) else Ghostty(found, cols, rows)
 
 
 @cache

@@ -12,7 +12,8 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-from looop.contract.emulator import DEFAULT_SIZE, PLAIN, Cell, Cursor, Emulator, Screen, Style, is_size, open_emulator
+from looop.contract.emulator import DEFAULT_SIZE, PLAIN, Cell, Cursor, Emulator, Screen, Style, is_size
+from looop.contract.ghostty import open_emulator
 from looop.contract.transcript import LONGEST_MARK, MARK, Reader, span
 from looop.model.text import to_json
 from looop.rules.world import digest

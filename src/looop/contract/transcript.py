@@ -213,11 +213,7 @@ class _File:
 
     def holds(self, place: _Place) -> bool:
         """Whether this is the file of that place, and what was read still stands there."""
-        return (
-            self.identity == place.identity
-            and self.size >= place.position
-            and self._before(place.position) == place.proof
-        )
+        return self.identity == place.identity and self._before(place.position) == place.proof
 
     def chunks(self, position: int) -> Iterator[bytes]:
         """From there to where it ended when it was opened."""

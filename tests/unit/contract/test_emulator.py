@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from looop.contract import ghostty
-from looop.contract.emulator import PLAIN, Stripped, Style, is_size, open_emulator
+from looop.contract.emulator import PLAIN, Stripped, Style, is_size
+from looop.contract.ghostty import open_emulator
 from looop.contract.screens import plain_row
 from tests.fakes.output import cut, cuts, outputs
 
@@ -175,7 +176,7 @@ def test_any_bytes_are_a_screen(data):
 def test_terminals_are_given_back():
     """A thousand terminals one after the other take no more memory than a few."""
     code = (
-        "import resource; from looop.contract.emulator import open_emulator\n"
+        "import resource; from looop.contract.ghostty import open_emulator\n"
         "def rss(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "def use(): e = open_emulator(120, 40); e.feed(b'x\\r\\n' * 500); e.screen()\n"
         "[use() for _ in range(50)]; before = rss(); [use() for _ in range(500)]; print(rss() - before)\n"
@@ -187,7 +188,7 @@ def test_terminals_are_given_back():
 @needs_library
 def test_its_python_is_not_imported():
     """The library is opened without the binding's own Python, which takes a tenth of a second."""
-    code = "import sys; from looop.contract.emulator import open_emulator; open_emulator(80, 24); print(*sys.modules)"
+    code = "import sys; from looop.contract.ghostty import open_emulator; open_emulator(80, 24); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"pyghostty", "cffi", "json"} & set(done.stdout.split())
 

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from looop.contract import ghostty
-from looop.contract.emulator import open_emulator
+from looop.contract.ghostty import open_emulator
 from looop.contract.screens import shot
 from tests.fakes.output import cut
 

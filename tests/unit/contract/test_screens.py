@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from looop.contract import ghostty, screens
-from looop.contract.emulator import open_emulator
+from looop.contract.ghostty import open_emulator
 from looop.contract.screens import MOST_REPLAYS, Screens, plain_row, screenshot, shot
 from looop.model.errors import Unreadable
 from looop.model.text import to_json
@@ -189,9 +189,10 @@ def test_screens_are_kept_apart_and_not_for_ever(tmp_path):
 def test_of_a_very_large_log_the_end_is_replayed(session, monkeypatch):
     """A log beyond all bounds shows its tail. Source: spec/edge-cases.md item 256."""
     monkeypatch.setattr(screens, "LONGEST_REPLAY", 1000)
-    session.prints(b"".join(b"line %d\r\n" % n for n in range(5000)) + b"end")
+    session.prints(b"\x1b]0;t\x07\x1b[?25l" + b"".join(b"line %d\r\n" % n for n in range(5000)) + b"end")
     rows = text(session).split("\n")
     assert (rows[-2:], len(rows)) == (["line 4999", "end"], 24)
+    assert not screenshot(str(session.folder)).cursor.hidden
     session.prints("\r\nmore")
     assert text(session).endswith("line 4999\nend\nmore")
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from looop.contract import transcript as transcripts
 from looop.contract.transcript import Reader, Transcript, span
 from looop.model.errors import Invalid, Unreadable
 from tests.fakes.output import outputs
@@ -161,6 +162,27 @@ def test_another_log_begins_anew(session, happens):
     assert (fresh, data) == (True, b"".join(kept))
 
 
+def test_logs_that_look_alike_are_told_apart(session):
+    """A program that prints the same for ever is read once, though its two logs hold the same."""
+    session.prints("y" * 30_000)
+    session.rotates()
+    session.prints("y" * 10_000)
+    reader = Reader(str(session.folder))
+    new(reader)
+    session.prints("z")
+    assert new(reader) == (b"z", False)
+
+
+def test_a_generation_that_counts_fewer_bytes_is_read_whole(session):
+    """Where a reading began has no say in a log that began later, whatever that says of its place."""
+    session.prints("a" * 160)
+    reader = Reader(str(session.folder), 150)
+    assert new(reader)[0] == b"a" * 10
+    session.log.replace(session.older)
+    session.prints("\x1b_looop;size=80x24;offset=120\x1b\\bbb")
+    assert new(reader)[0] == session.log.read_bytes()
+
+
 def test_a_log_that_is_emptied_begins_anew(session):
     """What was there is gone, and whoever showed it hears of it, once. Source: spec/edge-cases.md item 252."""
     reader = Reader(str(session.folder))
@@ -206,6 +228,20 @@ def test_no_descriptor_is_left_open(session):
     with pytest.raises(Unreadable):
         new(reader)
     assert len(os.listdir("/dev/fd")) == before
+
+
+def test_offsets_of_a_log_without_marks_stay(session):
+    """Where no generation says how much came before it, a reader keeps what it has counted."""
+    session.prints("a" * 100)
+    session.log.replace(session.older)
+    session.prints("b" * 50)
+    reader = Reader(str(session.folder))
+    new(reader)
+    session.older.unlink()
+    session.prints("c")
+    session.log.replace(session.older)
+    session.prints("d")
+    assert [(part.data, part.offset) for part in reader.new()] == [(b"c", 150), (b"d", 151)]
 
 
 STEPS = st.lists(st.one_of(st.binary(min_size=1, max_size=30), st.sampled_from(["rotate", "look"])), max_size=20)
@@ -333,6 +369,12 @@ def test_an_offset_that_is_gone_or_not_there_yet(session, transcript):
 # Following.
 
 
+@pytest.fixture
+def no_second_look(monkeypatch):
+    """A follower that misses an event waits for ever."""
+    monkeypatch.setattr(transcripts, "_LOOK_S", 3600)
+
+
 def followed(session, steps, **options):
     """What a follower gets while these things happen, each after what the one before caused was seen."""
     pieces = Transcript(str(session.folder), session.is_over).follow(**options)
@@ -344,8 +386,8 @@ def followed(session, steps, **options):
     return texts + [piece.text for piece in pieces]
 
 
-def test_a_follower_sees_each_thing_and_the_end(session):
-    """What is there, what comes, and an end with the session. Source: spec/workers.md §3.7."""
+def test_a_follower_sees_each_thing_and_the_end(session, no_second_look):
+    """What is there, what comes, and an end with the session, each as it happens. Source: spec/workers.md §3.7."""
     session.prints("one\r\n")
     texts = followed(session, [lambda: session.prints("two\r\n"), lambda: session.prints("three\r\n")])
     assert texts == ["one\n", "two\n", "three\n", ""]
