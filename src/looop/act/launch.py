@@ -32,8 +32,30 @@ from looop.state.house import House
 from looop.state.sessions import PULSE
 
 _TERMINAL = "xterm-256color"
-_ASSIGNMENT = re.compile(r"\s*(?:[A-Za-z_]\w*=\S*\s+)*")
-_WORD = re.compile(r"""(?:"([^"$\\`]+)"|'([^']+)'|([^\s"'$\\`(){};|&<>]+))(?=\s|\Z)""")
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+_PLAIN = re.compile(r"[\w./+@%:-]+")
+_OF_THE_SHELL = [
+    ".",
+    ":",
+    "[",
+    "[[",
+    "builtin",
+    "case",
+    "cd",
+    "command",
+    "eval",
+    "exec",
+    "export",
+    "for",
+    "if",
+    "set",
+    "source",
+    "test",
+    "time",
+    "trap",
+    "until",
+    "while",
+]
 
 
 class Launch(Struct, frozen=True):
@@ -203,19 +225,19 @@ def _check_verify(house: House, command: str) -> None:
 def _check_program(house: House, command: str) -> None:
     """The command's program must be there, where its word can be told without a shell. Source: edge case 236."""
     word = _program_in(command)
-    if word and shutil.which(word, path=house.setting.env.get("PATH")) is None and not _is_shell_word(word):
+    if word and shutil.which(word, path=house.setting.env.get("PATH")) is None and word not in _OF_THE_SHELL:
         raise Refused(f"{word} is not on the PATH, or cannot be run: install it, or `looop init` another")
 
 
 def _program_in(command: str) -> str | None:
     """The program's word, None where only a shell could tell it."""
-    start = _ASSIGNMENT.match(command)
-    found = _WORD.match(command, start.end() if start else 0)
-    return next((word for word in found.groups() if word), None) if found else None
-
-
-def _is_shell_word(word: str) -> bool:
-    return word in ("exec", "cd", "export", "set", "source", ".", ":", "eval", "trap", "if", "while", "for", "{", "(")
+    words = [word for word in command.split() if not _ASSIGNMENT.match(word)]
+    if not words:
+        return None
+    word = words[0]
+    if len(word) > 2 and word[0] == word[-1] and word[0] in "\"'":
+        word = word[1:-1]
+    return word if _PLAIN.fullmatch(word) else None
 
 
 def _prompt_file(house: House, session_id: str) -> str:
