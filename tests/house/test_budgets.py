@@ -58,10 +58,12 @@ def test_files_and_functions_are_short(path):
 
 
 def test_the_whole_core_can_be_read_in_one_sitting():
-    """All of src together stays under 12,000 lines of code, its mean function under 11."""
+    """The core, all below the contract, stays under 12,000 lines of code, the mean function under 11."""
+    above = tuple(os.path.join(ROOT, "src", "looop", room, "") for room in ("contract", "clients"))
     texts = [read(path) for path in sources()]
+    core = [read(path) for path in sources() if not path.startswith(above)]
     lengths = [length for text in texts for _, length in functions(text)]
-    assert 7_000 < sum(code_lines(text) for text in texts) <= CORE_LINES
+    assert 7_000 < sum(code_lines(text) for text in core) <= CORE_LINES
     assert sum(lengths) / len(lengths) <= MEAN_FUNCTION_LINES
 
 

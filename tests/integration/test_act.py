@@ -191,14 +191,15 @@ def test_only_moves_on_a_goal_count_for_it(home: Home) -> None:
     assert acted(home) == {}
 
 
-def test_workers_are_refused_until_there_are_any(home: Home) -> None:
+def test_a_worker_that_cannot_be_is_a_failed_move(home: Home) -> None:
     """The refusal is a failed move whose text a model can act on, and its goal is not stamped.
 
     Source: spec/edge-cases.md items 110, 167.
     """
-    for move in ({"action": "start_worker", "id": "g", "prompt": "x"}, {"action": "kill_worker", "id": "g"}):
-        report = decide(home, **move)
-        assert report.ending == "failed" and "no workers" in report.reason
+    report = decide(home, action="start_worker", id="g", prompt="x")
+    assert report.ending == "failed" and "no worker_command is configured" in report.reason
+    report = decide(home, action="kill_worker", id="g")
+    assert report.ending == "failed" and "no session 'g'" in report.reason
     assert acted(home) == {}
 
 

@@ -326,4 +326,4 @@ def test_an_intent_that_cannot_be_written_does_not_stop_the_command(root: Path) 
 
     home = Home(root, disk=NoIntents())
     assert shell(home, "echo ran > ran").ending == "decided"
-    assert (home.root / "ran").exists() and "intent of run_shell" in home.said
+    assert (home.root / "ran").exists() and "announcement of shell" in home.said

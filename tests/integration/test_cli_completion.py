@@ -29,7 +29,7 @@ def looop(tmp_path: Path) -> Looop:
 
 CASES = [
     (("g",), {"goal"}),
-    (("s",), {"state", "schema", "sensor", "schedule"}),
+    (("s",), {"state", "schema", "sensor", "schedule", "service", "screenshot", "send"}),
     (("goal", ""), {"write", "archive", "list", "show"}),
     (("goal", "w"), {"write", "w"}),
     (("schedule", "ls"), {"ls"}),
@@ -53,6 +53,10 @@ CASES = [
     (("cost", "add", "worker", "w", "pi", "1", "--goal", "te"), {"tests-green"}),
     (("init", "--runner", "c"), {"claude", "claude-fast", "codex", "codex-fast"}),
     (("doctor", "--no"), {"--no-ask"}),
+    (("worker", ""), {"start", "kill", "list", "restart", "show", "prune"}),
+    (("worker", "start", "te"), {"tests-green"}),
+    (("log", ""), {"pulse"}),
+    (("service", ""), {"install", "uninstall", "status"}),
     (("pulse", "--no"), {"--no-park"}),
 ]
 

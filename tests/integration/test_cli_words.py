@@ -146,8 +146,11 @@ def test_what_is_not_understood_does_nothing(looop: Looop, words: tuple[str, ...
     [
         (("staet",), "did you mean `state`?"),
         (("status",), "did you mean `state`?"),
-        (("start",), "did you mean `pulse`?"),
-        (("logs",), "did you mean `journal`?"),
+        (("start",), "did you mean `up`?"),
+        (("logs",), "did you mean `log`?"),
+        (("history",), "did you mean `journal`?"),
+        (("stop",), "did you mean `down`?"),
+        (("ps",), "did you mean `worker`?"),
         (("goals",), "did you mean `goal`?"),
         (("goal", "wirte"), "did you mean `write`?"),
         (("goal", "add"), "no such command 'add': did you mean `write`?"),

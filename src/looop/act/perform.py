@@ -7,6 +7,7 @@ the effect is a warning, or the effect would be repeated. Source: spec/beat.md Â
 from collections.abc import Callable
 from typing import Any
 
+from looop.act.launch import kill_worker, start_worker
 from looop.act.shell import run_shell
 from looop.model.decision import check_move
 from looop.model.errors import Invalid, Refused
@@ -43,12 +44,15 @@ def perform(
 ) -> str:
     """Carry the move out for the loop and return the line that was journaled. `goal` is what a reflex acts for.
 
-    A run_shell calls `begin` once it is announced, and does not run when that raises. Raises a LooopError whose text
-    a model or a person can act on; then nothing was journaled or stamped.
+    A run_shell or start_worker calls `begin` once it is announced, and does nothing when that raises. Raises a
+    LooopError whose text a model or a person can act on; then nothing was journaled or stamped.
     """
-    checked, close = check_move(move), None
+    checked = check_move(move)
+    close: Callable[[], object] | None = None
     if isinstance(checked, RunShell):
         close = run_shell(house, checked.cmd, checked.reason or checked.cmd, now, begin=begin).close
+    elif isinstance(checked, StartWorker):
+        close = start_worker(house, checked, now, begin=begin)
     else:
         _EFFECTS[type(checked)](house, checked, now)
     if acted_on := move.goal or goal:
@@ -107,8 +111,8 @@ def _drop_schedule(house: House, move: DropSchedule, now: int) -> None:
     house.schedules.drop(move.name)
 
 
-def _no_workers(house: House, move: StartWorker | KillWorker, now: int) -> None:
-    raise Refused(f"{move.summary}: this version has no workers yet; use run_shell, or write a goal for a person")
+def _kill_worker(house: House, move: KillWorker, now: int) -> None:
+    kill_worker(house, move.id)
 
 
 _EFFECTS: dict[type, Callable[[House, Any, int], None]] = {
@@ -117,8 +121,7 @@ _EFFECTS: dict[type, Callable[[House, Any, int], None]] = {
     ArchiveGoal: _archive_goal,
     WriteSensor: _write_sensor,
     WritePlaybook: _write_playbook,
-    StartWorker: _no_workers,
-    KillWorker: _no_workers,
+    KillWorker: _kill_worker,
     WriteSchedule: _write_schedule,
     DropSchedule: _drop_schedule,
 }

@@ -1,21 +1,18 @@
 """Run one shell command of the loop or of a person, screened, bounded, announced beforehand. Spec/beat.md §11, §12."""
 
-import os
 from collections.abc import Callable
-from functools import partial
 
 from msgspec import Struct
 
+from looop.act.announce import announce, intent_of
 from looop.model.errors import LooopError, Refused
-from looop.model.records import Intent, ShellOutput
+from looop.model.records import ShellOutput
 from looop.rules.shell import tripped
-from looop.rules.world import digest
 from looop.runtime.command import Command, Ended
 from looop.state.house import House
 
 _KEEP_BYTES = 2048
 _SHOWN_CHARS = 512
-_ANNOUNCED_CHARS = 200
 
 
 class Busy(Refused):
@@ -54,18 +51,10 @@ def run_shell(
     knobs = house.setting.knobs
     if knobs.shell_allow_dangerous != 1 and (reason := tripped(cmd)):
         raise Refused(f"not run: {reason} (a person may allow it with LOOOP_SHELL_ALLOW_DANGEROUS=1)")
-    intent = Intent(
-        kind="shell",
-        fingerprint=digest(cmd.encode("utf-8", "replace")),
-        ts=now,
-        shell_timeout_secs=knobs.shell_timeout_secs,
-        cmd=cmd[:_ANNOUNCED_CHARS],
-        mark=f"shell-{os.urandom(8).hex()}",
-    )
+    intent = intent_of(house, "shell", cmd, now)
     if not by_person and house.intents.is_open(intent.fingerprint):
         raise Busy(f"not run: the same command was begun before and may still run: {cmd}")
-    token = _announce(house, intent)
-    close = partial(house.best_effort, "intent of run_shell", partial(_take_back, house, token, intent))
+    close = announce(house, intent)
     try:
         if begin:
             begin()
@@ -92,20 +81,6 @@ def shell_command(house: House, cmd: str, mark: str) -> Command:
         merge_errors=True,
         mark=mark,
     )
-
-
-def _announce(house: House, intent: Intent) -> str:
-    """The token of the announcement, empty when it could not be written: the command runs all the same."""
-    try:
-        return house.intents.begin(f"{os.getpid()}-{os.urandom(4).hex()}", intent)
-    except LooopError as error:
-        house.events.emit("guard_degraded", guard="intent of run_shell", error=str(error))
-        return ""
-
-
-def _take_back(house: House, token: str, intent: Intent) -> None:
-    if token:
-        house.intents.end(token, intent)
 
 
 def _keep(house: House, cmd: str, ended: Ended, now: int, close: Callable[[], object], *, only_if_free: bool) -> Run:

@@ -15,19 +15,27 @@ from looop.contract.verbs import (
     ShellRun,
     StateView,
     Woke,
+    WorkerDetail,
 )
 from looop.model.errors import Invalid, Missing, Refused, Unwritable
 from looop.model.ids import require_id
 from looop.model.moves import AnyMove, RunShell, WriteGoal, WriteSensor
 from looop.model.records import Fault
+from looop.model.workers import WorkerRow
 from looop.state.open import open_house, settle_or_say
 
 if TYPE_CHECKING:
     from datetime import date
 
+    from looop.act.worktrees import Made
+    from looop.contract.attach import Attachment
     from looop.contract.doctor import Checkup
     from looop.contract.money import CostReport, Subject
+    from looop.contract.screens import Format, Screenshot
     from looop.contract.setup import Plan, Setup, Wiring
+    from looop.contract.transcript import Transcript
+    from looop.contract.updown import Down
+    from looop.contract.worktree import Pruned, WorktreeView
     from looop.model.records import CostRow
 
 
@@ -58,6 +66,63 @@ class Local:
         from looop.contract.observe import wait_for
 
         return wait_for(self._house, wanted)
+
+    def workers(self) -> list[WorkerRow]:
+        from looop.contract.workers import rows
+
+        return rows(self._house)
+
+    def worker(self, worker_id: str) -> WorkerDetail:
+        from looop.contract.workers import detail
+
+        return detail(self._house, worker_id)
+
+    def kill_worker(self, worker_id: str) -> str:
+        from looop.act.launch import kill_worker
+
+        return kill_worker(self._house, worker_id)
+
+    def restart_worker(self, worker_id: str) -> str:
+        from looop.contract.workers import restart
+
+        return restart(self._house, worker_id)
+
+    def prune_workers(self) -> list[str]:
+        from looop.contract.workers import prune
+
+        return prune(self._house)
+
+    def screenshot(self, session_id: str, shown: "Format" = "plain", *, trim: bool = True) -> "Screenshot":
+        from looop.contract.screens import screenshot
+
+        session = self._house.fleet.require(session_id)
+        return screenshot(session.folder, session.size, shown, trim=trim)
+
+    def transcript(self, session_id: str) -> "Transcript":
+        from looop.contract.transcript import Transcript
+
+        session = self._house.fleet.require(session_id)
+        return Transcript(session.folder, lambda: not self._house.fleet.is_alive(session.id))
+
+    def attach(self, session_id: str, *, write: bool = False, size: tuple[int, int] | None = None) -> "Attachment":
+        from looop.contract.attach import attach
+
+        return attach(self._house, session_id, write=write, size=size)
+
+    def send(self, session_id: str, text: str, *, enter: bool = True) -> str:
+        from looop.contract.attach import send
+
+        return send(self._house, session_id, text, enter=enter)
+
+    def up(self, *, json_log: bool = False) -> bool:
+        from looop.contract.updown import up
+
+        return up(self._house, json_log=json_log)
+
+    def down(self) -> "Down":
+        from looop.contract.updown import down
+
+        return down(self._house)
 
     def asks(self) -> Questions:
         mail = self._house.mailbox.pending()
@@ -196,6 +261,36 @@ class Local:
         from looop.contract.doctor import check_up
 
         return check_up(self._house, ask=ask)
+
+    def claim(self, name: str, session: str | None = None) -> str:
+        from looop.contract.leases import claim
+
+        return claim(self._house, name, session)
+
+    def unclaim(self, name: str, session: str | None = None) -> None:
+        from looop.contract.leases import unclaim
+
+        unclaim(self._house, name, session)
+
+    def make_worktree(self, repo: str, session: str | None = None, branch: str = "", base: str = "") -> "Made":
+        from looop.contract.worktree import make
+
+        return make(self._house, repo, session, branch, base)
+
+    def worktrees(self) -> "list[WorktreeView]":
+        from looop.contract.worktree import views
+
+        return views(self._house)
+
+    def remove_worktree(self, name: str, *, force: bool = False) -> str:
+        from looop.contract.worktree import remove
+
+        return remove(self._house, name, force=force)
+
+    def prune_worktrees(self) -> "Pruned":
+        from looop.contract.worktree import prune
+
+        return prune(self._house)
 
 
 def open_local() -> Local:

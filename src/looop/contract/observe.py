@@ -26,6 +26,7 @@ from looop.runtime.clock import midnight
 from looop.runtime.lock import is_held
 from looop.sense.gather import read_world
 from looop.sense.system import BEAT_MARK
+from looop.sense.workers import worker_rows
 from looop.state.house import House
 from looop.state.ledger import Rows
 from looop.state.mailbox import Mail
@@ -76,7 +77,7 @@ def state_of(house: House) -> StateView:
         last_beat_age_s=last_beat_age(house, now),
         snapshots={stem: _snapshot(reading.raw) for stem, reading in world.readings.items() if reading.is_json},
         asks=mail.pending,
-        workers=[],
+        workers=damage.spare(lambda: _workers(house, now), list[dict[str, Any]]()),
         goals=sorted(goals_of(world.policy)),
         goal_status=goal_statuses(house, world, now),
         journal_tail=journal,
@@ -89,6 +90,10 @@ def state_of(house: House) -> StateView:
         failing=_failing(house, world, memory, now),
         damaged=damage,
     )
+
+
+def _workers(house: House, now: int) -> list[dict[str, Any]]:
+    return [msgspec.to_builtins(row) for row in worker_rows(house, now)]
 
 
 def goal_statuses(house: House, world: World, now: int) -> list[GoalStatus]:

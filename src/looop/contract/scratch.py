@@ -105,6 +105,10 @@ class Scratch:
         self.git("commit", "--quiet", "--message", subject)
         return self.git("rev-parse", "--short", "HEAD")
 
+    def write(self, name: str, text: str) -> None:
+        """Write a file beside the repository."""
+        _write(os.path.join(self.root, name), text)
+
     def git(self, *words: str) -> str:
         """What git prints in the repository. Raises Failed."""
         return self.run("git", *words)

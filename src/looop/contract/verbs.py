@@ -13,13 +13,18 @@ from looop.model.moves import AnyMove, RunShell, WriteGoal
 from looop.model.prompt import GoalStatus
 from looop.model.records import Ask, Parked
 from looop.model.report import BeatReport
+from looop.model.workers import WorkerRow
 
 if TYPE_CHECKING:
     from datetime import date
 
+    from looop.contract.attach import Attachment
     from looop.contract.doctor import Checkup
     from looop.contract.money import CostReport, Subject
+    from looop.contract.screens import Format, Screenshot
     from looop.contract.setup import Plan, Setup, Wiring
+    from looop.contract.transcript import Transcript
+    from looop.contract.updown import Down
     from looop.model.records import CostRow
 
 Filter = Literal["any", "actionable", "only-asks"]
@@ -168,8 +173,57 @@ class ShellRun(Struct, frozen=True):
     output: str
 
 
+class WorkerDetail(Struct, frozen=True):
+    """All that is known of one session. Texts are empty where there is none."""
+
+    row: WorkerRow
+    command: list[str]
+    prompt: str
+    verify: str
+    verify_output: str
+    started_at: int | None
+    last_change: int | None
+    size: tuple[int, int]
+    problem: str
+    supervisor_pid: int
+    child_pid: int | None
+
+
 class Contract(Protocol):
     """The verbs."""
+
+    def workers(self) -> list[WorkerRow]:
+        """The pulse first, then every session, those that have ended too. Raises Unreadable."""
+
+    def worker(self, worker_id: str) -> WorkerDetail:
+        """One session. Raises Missing, Unreadable."""
+
+    def kill_worker(self, worker_id: str) -> str:
+        """End a live worker and return its id. Raises Missing, Refused."""
+
+    def restart_worker(self, worker_id: str) -> str:
+        """End it if it is alive, start the same again, say so in one line. Journaled. Raises Missing, Refused."""
+
+    def prune_workers(self) -> list[str]:
+        """Remove every session that has ended; their ids. Raises Unreadable, Unwritable."""
+
+    def screenshot(self, session_id: str, shown: "Format" = "plain", *, trim: bool = True) -> "Screenshot":
+        """The screen of a session, the pulse's too, as it is or was at its end. Raises Missing, Unreadable."""
+
+    def transcript(self, session_id: str) -> "Transcript":
+        """What a session has printed and prints. Raises Missing, Unreadable."""
+
+    def attach(self, session_id: str, *, write: bool = False, size: "tuple[int, int] | None" = None) -> "Attachment":
+        """Look into a live session. Raises Missing, Refused."""
+
+    def send(self, session_id: str, text: str, *, enter: bool = True) -> str:
+        """Type into a live session. Journaled. Raises Missing, Refused."""
+
+    def up(self, *, json_log: bool = False) -> bool:
+        """Start the pulse as a session; False when one runs already. Raises Refused, Unreadable, Unwritable."""
+
+    def down(self) -> "Down":
+        """End the pulse, then every worker. Raises Unreadable."""
 
     def state(self) -> StateView:
         """Everything at a glance. Senses nothing; what cannot be read is in `damaged`."""

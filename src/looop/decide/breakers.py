@@ -70,13 +70,6 @@ class Breakers(Struct, frozen=True):
         """Why no model may be asked now, None when one may. What cannot be read keeps its breaker closed."""
         return self._parked(now) or self._over_budget(now) or self._blind()
 
-    def goal_closed(self, goal: str) -> str:
-        """Why nothing more may be started for a goal, with the figures; empty when something may. Raises Unreadable."""
-        if self.budget.goal_usd is None:
-            return ""
-        ledger = self.house.ledger.read()
-        return damaged_ledger(ledger) if ledger.damaged else rules.goal_exceeded(self.budget, ledger.rows, goal)
-
     def open_meter(self, now: int) -> Meter:
         """The meter of a run that may start. Raises Unreadable."""
         spent = rules.bill_since(self.house.ledger.read().rows, self._today(now)) if self.budget.daily else Bill()

@@ -10,7 +10,6 @@ Source: design §3 row 8.
 
 import os
 import re
-import shlex
 from time import monotonic
 
 from msgspec import Struct
@@ -24,13 +23,13 @@ from looop.decide.streams import Reader, Verdict, metered, reader_for
 from looop.model.errors import LooopError, Unreadable
 from looop.model.prompt import Prompt
 from looop.rules.final_text import last_decision
+from looop.rules.launch import names_prompt, with_prompt
 from looop.runtime.clock import wall_clock
 from looop.runtime.command import Command, Ended, OnChunk, pause
 from looop.state.codec import discard
 from looop.state.house import House
 
 DECISION = ".decision.json"
-_PLACEHOLDER = re.compile(r""""\{\{prompt_file\}\}"|'\{\{prompt_file\}\}'|\{\{prompt_file\}\}""")
 _KEEP_BYTES = 65536
 _KEEP_ERRORS = 4096
 _LOG_BYTES = 8 << 20
@@ -88,13 +87,11 @@ def ask_command(house: House, config: Config, bundle: Bundle, prompt: Prompt, me
 def runner_command(house: House, tick_command: str, bundle: Bundle) -> Command:
     """How the runner is started: by path where the command names `{{prompt_file}}`, else on stdin."""
     prompt = bundle.file("prompt.md")
-    by_path = _PLACEHOLDER.search(tick_command) is not None
-    script = _PLACEHOLDER.sub(lambda _: shlex.quote(prompt), tick_command)
     return Command(
-        argv=("bash", "-c", f"{{ {script}\n}}"),
+        argv=("bash", "-c", f"{{ {with_prompt(tick_command, prompt)}\n}}"),
         cwd=house.setting.root,
         env=house.setting.env,
-        stdin=None if by_path else prompt,
+        stdin=None if names_prompt(tick_command) else prompt,
         deadline_s=house.setting.knobs.tick_timeout_secs,
         keep=_KEEP_BYTES,
         keep_end=True,

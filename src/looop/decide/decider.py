@@ -18,7 +18,7 @@ from looop.decide.inputs import Inputs, inputs_of
 from looop.decide.reflex import judge_reflexes, keep_judgement
 from looop.model.decision import Decision, emitted, parse_decision
 from looop.model.errors import Invalid, LooopError
-from looop.model.moves import Noop, StartWorker
+from looop.model.moves import Noop
 from looop.model.prompt import Prompt
 from looop.model.world import World
 from looop.rules.gates import Memory, waits_for_another, with_attempt
@@ -96,7 +96,7 @@ class Decider(Struct, frozen=True):
         with self._bundle(case) as bundle:
             _keep_inputs(bundle, self._inputs(case, Config()), decision)
             self.house.guards.record_attempts(with_attempt(case.memory, case.now))
-        attempt = Attempt(
+        return Attempt(
             ending="decided",
             source=firing.label,
             why=f"`{firing.when}` holds",
@@ -106,7 +106,6 @@ class Decider(Struct, frozen=True):
             after=fired(ledger, firing, case.world),
             after_failure=fired(ledger, firing, case.world, failed=True),
         )
-        return self._within_goal_budget(attempt, self.config) if isinstance(firing.move, StartWorker) else attempt
 
     def _ask(self, case: Case, config: Config) -> Attempt:
         house, breakers = self.house, Breakers(self.house, config)
@@ -132,21 +131,10 @@ class Decider(Struct, frozen=True):
             error=answer.error,
             prompt_bytes=len(prompt.text.encode("utf-8", "replace")),
         )
-        attempt = self._within_goal_budget(_judged(house, attempt, answer), lambda: config)
+        attempt = _judged(house, attempt, answer)
         goal = attempt.decision.move.goal if attempt.decision else None
         ended_well = not (answer.error or answer.stopped)
         return replace(attempt, usage=breakers.settle(bundle.run_id, meter.usage, goal, ended_well=ended_well))
-
-    def _within_goal_budget(self, attempt: Attempt, config: Callable[[], Config]) -> Attempt:
-        """The attempt, failed when it would start a worker for a goal whose budget is used up, or not known."""
-        move = attempt.decision.move if attempt.decision else None
-        if not isinstance(move, StartWorker):
-            return attempt
-        try:
-            why = Breakers(self.house, config()).goal_closed(move.id)
-        except LooopError as error:
-            why = str(error)
-        return replace(attempt, ending="failed", decision=None, error=why) if why else attempt
 
     def _inputs(self, case: Case, config: Config) -> Inputs:
         return inputs_of(self.house, case.world, case.memory, case.judgement, config, case.now)

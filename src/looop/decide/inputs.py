@@ -5,11 +5,12 @@ import msgspec
 from looop.config.file import Config
 from looop.decide.bundle import KeptMemory, KeptWorld
 from looop.model.errors import Unreadable
-from looop.model.prompt import PendingAsk
-from looop.model.records import Failure, FlapLedger, ShellOutput
+from looop.model.prompt import AskTag, PendingAsk
+from looop.model.records import Ask, Failure, FlapLedger, ShellOutput
 from looop.model.world import World
 from looop.rules.flapping import flapping
 from looop.rules.gates import Memory
+from looop.rules.health import live_workers
 from looop.rules.reflexes import Judgement
 from looop.state.house import House
 
@@ -22,7 +23,7 @@ Inputs = tuple[KeptWorld, KeptMemory]
 def inputs_of(house: House, world: World, memory: Memory, judgement: Judgement, config: Config, now: int) -> Inputs:
     """What goes into `world.json` and `memory.json`, read once. Raises Unreadable when the asks cannot be listed."""
     baseline = memory.baseline if isinstance(memory.baseline, dict) else None
-    return KeptWorld(world=world, baseline=baseline), _kept_memory(house, memory, judgement, config, now)
+    return KeptWorld(world=world, baseline=baseline), _kept_memory(house, world, memory, judgement, config, now)
 
 
 def max_nudge(house: House, config: Config) -> int:
@@ -31,7 +32,9 @@ def max_nudge(house: House, config: Config) -> int:
     return config.max_next_interval if wanted is None else wanted
 
 
-def _kept_memory(house: House, memory: Memory, judgement: Judgement, config: Config, now: int) -> KeptMemory:
+def _kept_memory(
+    house: House, world: World, memory: Memory, judgement: Judgement, config: Config, now: int
+) -> KeptMemory:
     setting = house.setting
     flaps = house.guards.flaps()
     return KeptMemory(
@@ -40,7 +43,7 @@ def _kept_memory(house: House, memory: Memory, judgement: Judgement, config: Con
         data_dir=setting.root,
         max_bytes=setting.knobs.prompt_max_bytes,
         max_nudge_s=max_nudge(house, config),
-        asks=_asks(house),
+        asks=_asks(house, live_workers(world)),
         statuses=judgement.statuses,
         activity=memory.activity,
         journal=_journal(house),
@@ -61,9 +64,16 @@ def _journal(house: House) -> list[str]:
         return []
 
 
-def _asks(house: House) -> list[PendingAsk]:
-    """Pending questions; without workers nobody is blocked on one. Source: spec/beat.md §8, edge cases 82, 83."""
+def _asks(house: House, live: set[str] | None) -> list[PendingAsk]:
+    """Pending questions, LIVE while a live worker is blocked on it; so too when nobody knows who lives.
+
+    Calling it STRANDED would have its worker started a second time. Source: spec/beat.md §8, edge cases 82, 83.
+    """
     return [
-        PendingAsk(ask.id, ask.worker, ask.prompt, "STRANDED", ask.reference, ask.options)
+        PendingAsk(ask.id, ask.worker, ask.prompt, _tag(ask, live), ask.reference, ask.options)
         for ask in house.mailbox.pending().pending
     ]
+
+
+def _tag(ask: Ask, live: set[str] | None) -> AskTag:
+    return "LIVE" if not ask.detach and (live is None or ask.worker in live) else "STRANDED"

@@ -1,9 +1,9 @@
 """Reflexes as a decider: deterministic, free, always on. What fires is judged in rules/reflexes.py; here it is kept.
 
 Note [Marking before or after]
-A run_shell is marked as fired once it is announced and before it runs: after a crash nobody knows whether it ran, and
-it must not run twice, but its announcement is found. Every other move may be repeated without harm, so it is marked
-after its effect: after a crash before the effect it is not lost.
+A run_shell or start_worker is marked as fired once it is announced and before it runs: after a crash nobody knows
+whether it ran, and it must not run twice, but its announcement is found. Every other move may be repeated without harm,
+so it is marked after its effect: after a crash before the effect it is not lost.
 """
 
 from looop.model.errors import Unreadable

@@ -79,4 +79,19 @@ FACTS: dict[str, Fact] = {
     "env_invalid": Fact("env.invalid", "warn", "{var}={value!r} is not a number of its kind: {instead}", row=False),
     "answer": Fact("answer", "ok", "answered {ask_id} of {worker}"),
     "config_key": Fact("config.key", "warn", "{error}", row=False),
+    "worker_started": Fact("worker.start", "ok", "worker {worker} started ({runner})"),
+    "worker_killed": Fact("worker.kill", "ok", "worker {worker} ended"),
+    "worker_orphaned": Fact(
+        "worker.orphaned", "warn", "the supervisor of {worker} died; processes it had left and that were ended: {left}"
+    ),
+    "worker_pruned": Fact("worker.pruned", "info", "sessions past their retention removed: {workers}"),
+    "claim_reaped": Fact("claim.reaped", "info", "lease {claim} is free again: its holder {session!r} is gone"),
+    "reap_skipped": Fact("claim.reap_skipped", "warn", "leases stay as they are: {error}", row=False),
+    "worker_verify": Fact("worker.verify", "info", "{worker} passed: {cmd}"),
+    "worker_verify_failed": Fact("worker.verify", "warn", "{worker} failed ({_how}): {cmd}", event="worker_verify"),
+    "verify_deferred": Fact(
+        "worker.verify_deferred", "warn", "this beat's time for verify is spent: {worker} wait for the next", row=False
+    ),
+    "verify_skipped": Fact("worker.verify_skipped", "warn", "no worker is verified: {error}", row=False),
+    "fleet_list_degraded": Fact("fleet.list_degraded", "warn", "{error}", row=False),
 }

@@ -149,6 +149,16 @@ class Answer(Struct, frozen=True):
     ts: int = 0
 
 
+class Tell(Struct, frozen=True):
+    """Steering of a person for one worker. Source: spec/workers.md §10."""
+
+    id: str
+    worker: str
+    msg: str
+    ts: int = 0
+    v: int = 1
+
+
 class CostRow(Struct, frozen=True, omit_defaults=True):
     """One touch of a model. `ts` is RFC 3339 UTC; `cost_usd` None when the run could not be metered.
 
@@ -197,6 +207,24 @@ class Parked(Struct, frozen=True):
     until: int
     why: str
     runner: str
+
+
+class Awake(Struct, frozen=True):
+    """How long this machine has been suspended in this `boot`, and when it was last found to have been; 0: never."""
+
+    asleep_s: float
+    since: int
+    boot: str
+    v: int = 1
+
+
+class VerifyResult(Struct, frozen=True):
+    """How a worker's verify command ended: `output` is its tail, `exit_code` None when it has none."""
+
+    ok: bool
+    exit_code: int | None = None
+    output: str = ""
+    ts: int = 0
 
 
 class Fault(Struct, frozen=True):

@@ -20,6 +20,20 @@ def one_line(text: str) -> str:
     return visible(text.replace("\r", " ").replace("\n", " ").replace("\t", " "))
 
 
+def clipped(text: str, most: int) -> str:
+    """`text` with a blank for each control character and line end, cut to `most` characters and `…`."""
+    flat = _CONTROL.sub(" ", text.replace("\n", " ").replace("\t", " "))
+    return flat if len(flat) <= most else flat[:most] + "…"
+
+
+def span(seconds: int) -> str:
+    """A length of time in its largest whole unit: `42s`, `5m`, `2h`, `3d`."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
 def to_json(value: Any, *, sorted_keys: bool = False) -> bytes:
     """Compact JSON of a value of ours; half characters, which stand for bytes that are not UTF-8, become `?`."""
     order: Any = "sorted" if sorted_keys else None

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from msgspec import Struct
 
+from looop.act.tend import tend
 from looop.decide.breakers import sweep_open_run
 from looop.decide.decider import Decider
 from looop.model.errors import LooopError, Unreadable
@@ -16,13 +17,17 @@ from looop.model.world import World
 from looop.pulse.commit import conclude
 from looop.rules import flapping, gates
 from looop.rules.gates import Memory, Verdict
+from looop.rules.health import note_sleep
 from looop.sense.gather import gather
+from looop.sense.workers import sleep_of
 from looop.state.house import House
 
 
 def beat(house: House, decider: Decider, now: int, *, forced: bool = False) -> BeatReport:
     """Run one beat and say what it did. The caller holds the pulse lock. Never raises a LooopError."""
     _begin(house, now)
+    _notice_sleep(house, now)
+    tend(house, now)
     try:
         seen = look(house, now, forced=forced)
     except LooopError as error:
@@ -71,6 +76,15 @@ def _begin(house: House, now: int) -> None:
             house.note(f"an earlier {left.action} was interrupted; look whether it was done: {what}", now)
     except LooopError as error:
         house.events.emit("guard_degraded", guard="interrupted actions", error=str(error))
+
+
+def _notice_sleep(house: House, now: int) -> None:
+    """Put on record that this machine has been suspended; a record that tells nothing is replaced. Edge case 275."""
+    found = house.guards.awake()
+    if isinstance(found, Fault):
+        house.events.emit("guard_degraded", guard="sleep", key=found.key, error=found.why)
+    if (noted := note_sleep(sleep_of(house), now)) != found:
+        house.best_effort("sleep", lambda: house.guards.record_awake(noted))
 
 
 def _watch_flapping(house: House, world: World) -> None:

@@ -16,7 +16,7 @@ from looop.decide.bundle import Outcome, prune_bundles
 from looop.model.decision import Decision
 from looop.model.errors import LooopError
 from looop.model.facts import FACTS
-from looop.model.moves import Noop, RunShell
+from looop.model.moves import Noop, RunShell, StartWorker
 from looop.model.records import Failure, NoopMark, ReflexLedger, ShellOutput
 from looop.model.report import BeatReport
 from looop.model.world import World
@@ -85,7 +85,7 @@ def _commit(
     guards, is_noop = house.guards, isinstance(decision.move, Noop)
     mark = NoopMark(ts=house.setting.clock.now(), hash=world.hash) if is_noop else None
     house.best_effort("commit", lambda: guards.commit(world))
-    if not isinstance(decision.move, RunShell):
+    if not isinstance(decision.move, RunShell | StartWorker):
         house.best_effort("reflexes", lambda: _keep_reflexes(house, attempt.after))
     if attempt.goal is None or not gates.waits_for_another(memory, attempt.source):
         house.best_effort("backoff", guards.forgive)

@@ -3,7 +3,9 @@
 Times are integer UTC seconds, truncated. People see local time. Source: design §8, edge cases 86, 265.
 """
 
+import sys
 import time
+from contextlib import suppress
 from typing import Protocol
 
 
@@ -16,6 +18,16 @@ class Clock(Protocol):
     def utc_offset_s(self, ts: int) -> int:
         """Seconds local time is ahead of UTC at `ts`."""
 
+    def asleep_s(self) -> float:
+        """Seconds this machine has been suspended since it was started; 0.0 where it does not say.
+
+        Two looks differ by what it slept in between, give or take the moment a look takes. Setting the time of day
+        changes nothing.
+        """
+
+    def boot(self) -> str:
+        """A word that another start of the machine does not share; empty where it has none."""
+
 
 class SystemClock:
     """The machine's clock and time zone."""
@@ -25,6 +37,20 @@ class SystemClock:
 
     def utc_offset_s(self, ts: int) -> int:
         return time.localtime(ts).tm_gmtoff
+
+    def asleep_s(self) -> float:
+        if sys.platform == "linux":
+            always, awake = time.CLOCK_BOOTTIME, time.CLOCK_MONOTONIC
+        elif sys.platform == "darwin":
+            always, awake = time.CLOCK_MONOTONIC, time.CLOCK_UPTIME_RAW
+        else:
+            return 0.0
+        return max(0.0, time.clock_gettime(always) - time.clock_gettime(awake))
+
+    def boot(self) -> str:
+        with suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii", errors="replace") as file:
+            return file.read().strip()
+        return ""
 
 
 def minute_stamp(clock: Clock, ts: int) -> str:

@@ -7,12 +7,12 @@ Source: spec/beat.md §15, edge cases 139-142.
 import fcntl
 import os
 import select
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from looop.model.errors import AlreadyRunning, Unwritable
 
-_TRIES, _PAUSE_S = 5, 0.01
+_TRIES, _STARTUP_TRIES, _PAUSE_S = 5, 2000, 0.01
 
 
 class PulseLock:
@@ -67,15 +67,32 @@ class PulseLock:
             file.write(f"{os.getpid()}\n")
 
 
-def _lock(fd: int) -> bool:
+def _lock(fd: int, tries: int = _TRIES) -> bool:
     """Take the lock; tried for a moment, because `is_held` holds it shared for the time of a call. Edge case 142."""
-    for _ in range(_TRIES):
+    for _ in range(tries):
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         except OSError:
             select.select([], [], [], _PAUSE_S)
     return False
+
+
+@contextmanager
+def startup_lease(root: str) -> Iterator[None]:
+    """Hold what lets one starter of a pulse at a time look and start. Raises Unwritable. Source: edge case 226."""
+    path = os.path.join(root, ".lock", ".dirlock")
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
+    except OSError as error:
+        raise Unwritable(f"cannot open {path}: {error.strerror}") from None
+    try:
+        if not _lock(fd, _STARTUP_TRIES):
+            raise Unwritable(f"another `looop up` holds {path}: try again")
+        yield
+    finally:
+        os.close(fd)
 
 
 def is_held(root: str) -> bool:

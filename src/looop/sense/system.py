@@ -7,7 +7,9 @@ from typing import Any
 
 from looop.model.errors import Unreadable
 from looop.model.text import to_json
+from looop.model.workers import WorkerRow
 from looop.rules.due import probe
+from looop.sense.workers import worker_rows
 from looop.state.house import House
 
 BEAT_MARK = "sys-goals"  # written by every beat, so its time is the time of the last beat
@@ -17,7 +19,7 @@ SYSTEM_STEMS = ("sys-sessions", "sys-claims", "sys-goals", "sys-schedules", "sys
 def system_readings(house: House, now: int) -> dict[str, bytes]:
     """Every system reading by stem, as one line of JSON."""
     made = {
-        "sys-sessions": _sessions(house),
+        "sys-sessions": _sessions(house, now),
         "sys-claims": _claims(house),
         "sys-goals": _goals(house, now),
         "sys-schedules": _schedules(house, now),
@@ -26,9 +28,33 @@ def system_readings(house: House, now: int) -> dict[str, bytes]:
     return {stem: to_json(reading) + b"\n" for stem, reading in made.items()}
 
 
-def _sessions(house: House) -> dict[str, Any]:
-    rows: list[dict[str, Any]] = []
-    return {"signal": rows, "detail": {"count": len(rows), "workers": {}}}
+def _sessions(house: House, now: int) -> dict[str, Any]:
+    """A fleet that cannot be listed is an empty list with the reason beside it. Source: spec/workers.md §4."""
+    try:
+        rows = worker_rows(house, now)
+    except Unreadable as error:
+        house.events.emit("fleet_list_degraded", error=str(error))
+        return {"signal": [], "detail": {"count": 0, "workers": {}, "message": str(error)}}
+    signal = [_worker_signal(row) for row in rows]
+    return {"signal": signal, "detail": {"count": len(rows), "workers": {row.id: _worker_detail(row) for row in rows}}}
+
+
+def _worker_signal(row: WorkerRow) -> dict[str, Any]:
+    signal = {"id": row.id, "state": row.state, "exit_code": row.exit_code, "health": row.health}
+    return signal | ({"verify": row.verify} if row.verify else {})
+
+
+def _worker_detail(row: WorkerRow) -> dict[str, Any]:
+    """What is known and changes with time, so that it wakes nobody."""
+    detail = {
+        "verify_output": row.verify_output or None,
+        "idle_s": row.idle_s,
+        "uptime_s": row.uptime_s,
+        "ask_age_s": row.ask_age_s,
+        "derived_from": row.derived_from,
+        "pending_tells": row.pending_tells or None,
+    }
+    return {key: value for key, value in detail.items() if value is not None}
 
 
 def _claims(house: House) -> dict[str, Any]:

@@ -112,10 +112,17 @@ class Fleet:
         return [session for session in found if session]
 
     def session(self, session_id: str) -> Session | None:
-        """One session, None when there is none or its record is none. Raises OSError."""
+        """One session, None when there is none or its record is none. Raises OSError.
+
+        A supervisor that ends while we look has written its last status before: an orphan is looked at twice.
+        """
         folder = os.path.join(self._folder, session_id)
         meta = _record(os.path.join(folder, META)) if is_name(session_id) else None
-        return Session(folder, meta, _record(os.path.join(folder, STATUS)) or {}) if meta else None
+        if meta is None:
+            return None
+        status = os.path.join(folder, STATUS)
+        found = Session(folder, meta, _record(status) or {})
+        return Session(folder, meta, _record(status) or {}) if found.is_orphaned else found
 
     def is_taken(self, session_id: str) -> bool:
         """Whether something has that id, be it readable or not."""

@@ -9,6 +9,7 @@ from typing import TypeVar
 from looop.model.errors import Unreadable
 from looop.model.records import (
     AttemptLedger,
+    Awake,
     Backoff,
     Failure,
     Fault,
@@ -40,6 +41,7 @@ REFLEXES = ".reflexes.json"
 UNMETERED = ".cost-unmetered"
 OPEN_RUN = ".open-run.json"
 PARKED = ".parked.json"
+AWAKE = ".awake.json"
 
 T = TypeVar("T")
 
@@ -144,6 +146,14 @@ class Guards:
     def park(self, record: Parked) -> None:
         """Replace that record. Raises Unwritable."""
         write_record(self._store, PARKED, record)
+
+    def awake(self) -> Awake | Fault | None:
+        """How long the machine had slept when last a beat noted it. Raises nothing."""
+        return self._read(AWAKE, Awake)
+
+    def record_awake(self, record: Awake) -> None:
+        """Replace that record. Raises Unwritable."""
+        write_record(self._store, AWAKE, record, durable=False)
 
     def record_shell(self, output: ShellOutput, *, only_if_free: bool = False) -> None:
         """Keep a shell output for the next prompt; `only_if_free` leaves one that waits there. Raises Unwritable."""

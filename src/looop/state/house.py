@@ -24,6 +24,7 @@ from looop.state.readings import Readings
 from looop.state.schedules import Schedules
 from looop.state.sensors import Sensors
 from looop.state.sessions import Sessions
+from looop.state.verify import Verify
 from looop.store.protocol import Store
 
 EVENTS = "events.jsonl"
@@ -58,6 +59,7 @@ class House(Struct, frozen=True):
     intents: Intents
     mailbox: Mailbox
     leases: Leases
+    verify: Verify
 
     def best_effort(self, guard: str, step: Callable[[], object]) -> bool:
         """Take a step whose failure costs only itself: it is put on record under `guard`, nothing is raised.
@@ -106,6 +108,7 @@ def furnish(setting: Setting, store: Store, events: Events) -> House:
         intents=Intents(store),
         mailbox=Mailbox(store),
         leases=Leases(store),
+        verify=Verify(store),
     )
 
 

@@ -6,8 +6,8 @@ Source: spec/workers.md §9, edge cases 198-201, 212, 273.
 from msgspec import Struct
 
 from looop.model.errors import Missing, Refused, Unreadable
-from looop.model.records import Answer, Ask, Fault
-from looop.state.codec import encode_record, names_in, read_record, require_record
+from looop.model.records import Answer, Ask, Fault, Tell
+from looop.state.codec import discard, encode_record, names_in, read_record, require_record
 from looop.store.protocol import Store
 
 
@@ -54,6 +54,13 @@ class Mailbox:
             self._store.swap(_answer_key(ask_id), record, None)
             raise Missing(f"ask {ask_id} was withdrawn while it was answered")
         return ask
+
+    def discard_tells(self, worker: str) -> None:
+        """What was told to a worker and never read goes with it. Raises Unreadable, Unwritable. Edge cases 206, 273."""
+        for name in names_in(self._store, "tells", ".json"):
+            tell = read_record(self._store, f"tells/{name}.json", Tell)
+            if isinstance(tell, Tell) and tell.worker == worker:
+                discard(self._store, f"tells/{name}.json")
 
     def _is_gone(self, ask_id: str) -> bool:
         """Whether the ask is proven absent; one that cannot be read just now is not."""

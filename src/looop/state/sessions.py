@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 
 from looop.model.errors import Invalid, Missing, Refused, Unreadable, Unwritable
 from looop.model.ids import is_id
+from looop.model.workers import PULSE
 from looop.session.fleet import Fleet, KillError, Session, SpawnError
 
-PULSE = "pulse"
+__all__ = ["PULSE", "Session", "Sessions"]
+
 _LEGACY = "looop-"
 
 
@@ -52,13 +54,25 @@ class Sessions:
         """Whether a session of exactly that id is alive. Raises Unreadable."""
         return any(session.alive for session in self.all() if session.id == session_id)
 
-    def start(self, session_id: str, command: Sequence[str], env: Mapping[str, str], *, max_log: int) -> None:
+    def is_there(self, session_id: str) -> bool:
+        """Whether something has that id, be its records readable or not."""
+        return self._fleet.is_taken(session_id)
+
+    def start(
+        self,
+        session_id: str,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        *,
+        max_log: int,
+        size: tuple[int, int] = (80, 24),
+    ) -> None:
         """Start a session and return once its command runs. Raises Refused.
 
         Whatever has the id is in the way, also a session that is over: reap that before.
         """
         try:
-            self._fleet.start(session_id, command, env, max_log=max_log)
+            self._fleet.start(session_id, command, env, max_log=max_log, size=size)
         except SpawnError as error:
             raise Refused(f"{error}{self._hint(session_id)}") from None
 

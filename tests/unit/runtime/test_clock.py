@@ -1,5 +1,6 @@
 """The clock and the words made of it."""
 
+import sys
 import time
 
 import pytest
@@ -46,3 +47,34 @@ def test_the_system_clock_knows_its_zone():
     """The offset is that of the machine's zone at the given time."""
     assert SystemClock().utc_offset_s(NOW) == time.localtime(NOW).tm_gmtoff
     assert clock.minute_stamp(SystemClock(), NOW) == time.strftime("%Y-%m-%d %H:%M", time.localtime(NOW))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the clocks of Linux")
+def test_sleep_is_what_two_clocks_differ_by():
+    """The clock that goes on in suspend less the one that stops, and never less than nothing. Source: edge case 275."""
+    measured = time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+    assert SystemClock().asleep_s() == pytest.approx(max(measured, 0.0), abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("platform", "clocks", "asleep_s"),
+    [
+        ("linux", {"CLOCK_BOOTTIME": 500.0, "CLOCK_MONOTONIC": 200.0}, 300.0),
+        ("linux", {"CLOCK_BOOTTIME": 200.0, "CLOCK_MONOTONIC": 200.001}, 0.0),
+        ("darwin", {"CLOCK_MONOTONIC": 500.0, "CLOCK_UPTIME_RAW": 200.0}, 300.0),
+        ("freebsd14", {}, 0.0),
+    ],
+)
+def test_each_system_has_its_pair_of_clocks(monkeypatch, platform, clocks, asleep_s):
+    """Linux and macOS name them differently, others do not say; the time of day is in none. Source: edge case 275."""
+    monkeypatch.setattr(sys, "platform", platform)
+    for name in clocks:
+        monkeypatch.setattr(time, name, name, raising=False)
+    monkeypatch.setattr(time, "clock_gettime", clocks.__getitem__)
+    assert SystemClock().asleep_s() == asleep_s
+
+
+def test_the_boot_has_a_word_that_stays():
+    """Two looks in one boot agree, and on Linux there is one. Source: edge case 275."""
+    assert SystemClock().boot() == SystemClock().boot()
+    assert bool(SystemClock().boot()) == (sys.platform == "linux")

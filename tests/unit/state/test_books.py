@@ -5,7 +5,7 @@ import json
 import pytest
 
 from looop.model.errors import Corrupt, Missing, Unreadable
-from looop.model.records import Backoff, CostRow, Fault, Intent, NextWake, ShellOutput
+from looop.model.records import Awake, Backoff, CostRow, Fault, Intent, NextWake, ShellOutput
 from looop.rules.world import assemble
 from looop.state.codec import LineLog, is_text, names_in, read_record, require_record, write_record
 from looop.state.goals import Goals
@@ -260,3 +260,17 @@ def test_a_header_is_read_anew_when_the_script_changed() -> None:
     assert [sensor.interval_s for sensor in sensors.all()] == [5]
     store.write("sensors/a.sh", b"#!/bin/sh\n# looop:interval=9\n", executable=True)
     assert [sensor.interval_s for sensor in sensors.all()] == [9]
+
+
+def test_the_machines_sleep_is_read_four_valued() -> None:
+    """Absent, corrupt, unreadable and written stay apart. Source: spec/beat.md §0, edge case 275."""
+    store = MemoryStore()
+    guards = Guards(store)
+    assert guards.awake() is None
+    record = Awake(asleep_s=1.5, since=7, boot="b")
+    guards.record_awake(record)
+    assert guards.awake() == record
+    store.write(".awake.json", b"{")
+    assert isinstance(guards.awake(), Fault)
+    unreadable = Guards(Blind(".awake.json")).awake()
+    assert isinstance(unreadable, Fault) and unreadable.kind == "unreadable"

@@ -22,9 +22,22 @@ VERBS = {
     "playbook": "steer",
     "schedule": "steer",
     "run": "steer",
+    "worker": "worker",
+    "screenshot": "screens",
+    "log": "screens",
+    "attach": "attach",
+    "send": "attach",
+    "kill": "worker",
+    "prune": "worker",
+    "claim": "lease",
+    "unclaim": "lease",
     "cost": "money",
     "init": "setup",
+    "service": "service",
     "doctor": "setup",
+    "up": "loop",
+    "down": "loop",
+    "worktree": "worktree",
     "pulse": "loop",
     "beat": "loop",
     "demo": "loop",
@@ -38,12 +51,16 @@ VERBS = {
 class Rooms(Verbs):
     """All verbs by name, each module imported when one of its verbs is used."""
 
-    aliases = {}  # noqa: RUF012 - a table
+    aliases = {"w": "worker", "ss": "screenshot"}  # noqa: RUF012 - a table
     meant = {  # noqa: RUF012 - a table
         "status": "state",
-        **dict.fromkeys(("start", "up", "daemon", "serve", "loop"), "pulse"),
+        **dict.fromkeys(("start", "daemon", "serve", "loop"), "up"),
+        **dict.fromkeys(("stop", "shutdown"), "down"),
+        **dict.fromkeys(("workers", "agents", "sessions", "ps", "top"), "worker"),
+        **dict.fromkeys(("shot", "screen", "capture"), "screenshot"),
         **dict.fromkeys(("tick", "once", "step"), "beat"),
-        **dict.fromkeys(("log", "logs", "history"), "journal"),
+        "history": "journal",
+        "logs": "log",
         **dict.fromkeys(("questions", "inbox"), "asks"),
         **dict.fromkeys(("reply", "respond"), "answer"),
         **dict.fromkeys(("exec", "sh", "shell"), "run"),
@@ -58,6 +75,7 @@ class Rooms(Verbs):
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        cmd_name = self.aliases.get(cmd_name, cmd_name)
         if cmd_name not in VERBS:
             return None
         module = importlib.import_module(f"looop.clients.cli.{VERBS[cmd_name]}")

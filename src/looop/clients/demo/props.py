@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 GOAL = "tests-green"
 REFLEX = f"reflex {GOAL}#0"
-REPAIR = "git -C ../app revert --no-edit HEAD"
+REPAIR = "git revert --no-edit HEAD"
 RUN_TESTS = (sys.executable, "-I", "-B", "-m", "unittest", "discover", "--quiet")
+MENDER = "mender"
 
 PLAYBOOK = """\
 # PLAYBOOK
@@ -96,14 +97,38 @@ print(json.dumps({
 PYTHON
 """
 
+_MENDER = """\
+#!/bin/sh
+# Stands in for an agent: it works in a terminal of its own, on a branch and in a worktree of its own.
+set -e
+say() { printf '\\033[1m* %s\\033[0m\\n' "$1"; }
+say "worker $LOOOP_SESSION_ID, in $(tty), task: $(tail -n 1 "$1")"
+tree=$("$LOOOP_BIN" worktree ../app)
+cd "$tree"
+git merge --quiet --ff-only "$(git -C @app@ rev-parse HEAD)"
+say "the last commit was: $(git log -1 --format=%s)"
+@repair@
+say "running the tests"
+@tests@
+git -C @app@ merge --quiet --ff-only "$(git rev-parse HEAD)"
+say "merged as $(git log -1 --format=%h)"
+cd @app@
+"$LOOOP_BIN" worktree rm "$tree"
+"""
+
 _GOAL = """\
 ---
 goal: the tests of the app pass
 done: sensor.tests.signal.failed == 0
 reflexes:
-  - when: sensor.tests.signal.failed > 0
+  - when: sensor.tests.signal.failed > 0 && !worker.alive
           && !sensor.repo.detail.subject.startsWith("Revert")
-    move: {action: run_shell, cmd: @repair@}
+    move:
+      action: start_worker
+      id: tests-green
+      prompt: Make the tests of ../app pass.
+      command: sh ../mender {{prompt_file}}
+      verify: cd ../app && @tests@
 ---
 A commit that breaks the tests is taken back; its author has it in the history and
 can mend it in peace. A revert that does not help is not reverted in turn.
@@ -115,6 +140,12 @@ def sensor_script() -> str:
     return _SENSOR.replace("@python@", shlex.quote(sys.executable))
 
 
-def goal_text(repair: str) -> str:
-    """The goal, with `repair` as what its reflex runs."""
-    return _GOAL.replace("@repair@", repair)
+def goal_text() -> str:
+    """The goal: its reflex starts the mender, and the tests judge what it did."""
+    return _GOAL.replace("@tests@", shlex.join(RUN_TESTS))
+
+
+def mender(repair: str, app: str) -> str:
+    """The worker's program, with `repair` as what it does to the app."""
+    tests = shlex.join(RUN_TESTS)
+    return _MENDER.replace("@repair@", repair).replace("@tests@", tests).replace("@app@", shlex.quote(app))

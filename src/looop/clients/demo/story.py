@@ -6,6 +6,7 @@ git. Everything that is promised is checked; the first thing that is not so ends
 
 import shlex
 import sys
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -13,6 +14,7 @@ from looop.clients.demo.page import Page, difference, facts
 from looop.clients.demo.props import (
     GOAL,
     GOOD,
+    MENDER,
     PLAYBOOK,
     REFLEX,
     REPAIR,
@@ -21,17 +23,19 @@ from looop.clients.demo.props import (
     TYPO,
     Commit,
     goal_text,
+    mender,
     sensor_script,
 )
 from looop.contract.local import Local
 from looop.contract.scratch import Failed, Scratch, scratch
-from looop.contract.surroundings import may_colour
+from looop.contract.surroundings import may_colour, pause
 from looop.contract.verbs import Engine
 from looop.model.errors import LooopError
 from looop.model.moves import WriteGoal, WritePlaybook, WriteSensor
 from looop.model.report import BeatReport
 
 _SENSORS = ("tests", "repo")
+_WORKER_S, _LOOK_S = 60, 0.05
 _HOW = (
     "Each beat senses the world. If nothing changed it stops there; if something did, it makes one move. "
     "The second half of `when` keeps it from going in circles: a revert is never reverted."
@@ -44,24 +48,29 @@ class NotAsPromised(LooopError):
 
 
 def tell(engine: Engine, *, keep: bool, repair: str = REPAIR) -> None:
-    """Tell the whole story on stdout. `repair` is what the reflex runs.
+    """Tell the whole story on stdout. `repair` is what the worker does to the app.
 
     Raises NotAsPromised, Missing without git or bash, KeyboardInterrupt or SystemExit when asked to end.
     """
     page = Page(sys.stdout, colour=may_colour(sys.stdout))
     with scratch(keep=keep) as ground:
         story = Story(engine, ground, page)
-        story.set_the_stage(repair, keep=keep)
-        story.look_first()
-        story.break_it(SIMPLER, "Somebody breaks the app")
-        story.repair_it()
-        story.see_it_done()
-        story.skip()
-        story.break_it(TYPO, "Somebody breaks it again: a goal that was done is open again")
-        story.repair_it(briefly=True)
-        story.see_it_done(briefly=True)
-        story.take_stock()
-        story.say_goodbye(keep=keep)
+        try:
+            story.set_the_stage(repair, keep=keep)
+            story.look_first()
+            story.break_it(SIMPLER, "Somebody breaks the app")
+            story.repair_it()
+            story.watch_it()
+            story.see_it_done()
+            story.skip()
+            story.break_it(TYPO, "Somebody breaks it again: a goal that was done is open again")
+            story.repair_it(briefly=True)
+            story.watch_it(briefly=True)
+            story.see_it_done(briefly=True)
+            story.take_stock()
+            story.say_goodbye(keep=keep)
+        finally:
+            story.end()
 
 
 class Story:
@@ -72,7 +81,7 @@ class Story:
         self._contract = Local(ground.data_dir)
         self._began = monotonic()
         self._beats = self._repairs = 0
-        self._good = self._good_tree = self._last_repair = ""
+        self._good = self._good_tree = self._broken = self._last_repair = ""
 
     def set_the_stage(self, repair: str, *, keep: bool) -> None:
         """Make the repository, the sensors and the goal, and show them."""
@@ -89,9 +98,14 @@ class Story:
         page.row("app/", "a git repository: price.py and its tests, two good commits")
         page.row("looop/", "plain files: a goal, two sensors, and what the loop writes down")
         page.scene("What is wanted", f"looop/goals/{GOAL}.md")
-        page.block(goal_text(repair).rpartition("---\n")[0] + "---")
+        page.block(goal_text().rpartition("---\n")[0] + "---")
         page.gap()
         page.prose(_HOW, "dim")
+
+    def end(self) -> None:
+        """Whatever happened, no worker outlives its telling."""
+        with suppress(LooopError):
+            self._contract.down()
 
     def look_first(self) -> None:
         """The first beat: everything is new, and all is well."""
@@ -110,34 +124,55 @@ class Story:
                 page.item(f"{line[0]} {line[1:].strip()}", "bad" if line[0] == "-" else "good")
 
     def repair_it(self, *, briefly: bool = False) -> None:
-        """The next beat sees it, and its reflex takes the commit back."""
-        broken = self._ground.git("rev-parse", "HEAD")
+        """The next beat sees it, and its reflex starts a worker."""
+        self._broken = self._ground.git("rev-parse", "HEAD")
         report, ms = self._beat()
         moved = report.source == REFLEX and report.ending == "decided"
-        self._show("the loop takes it back" if moved else "the loop sees it", report, ms, briefly=briefly)
+        self._show("the loop starts a worker" if moved else "the loop sees it", report, ms, briefly=briefly)
         self._expect(moved, f"{REFLEX} to move, and to end well", _seen(report))
         self._expect(not _is_done(report), f"goal {GOAL} to be open while tests fail", "it reads done")
-        head = self._ground.git("log", "-1", "--format=%P")
-        self._expect(head == broken, "one new commit on top of the one that broke the app", f"HEAD's parent is {head}")
-        self._repairs += 1
         self._last_repair = report.run_id
 
+    def watch_it(self, *, briefly: bool = False) -> None:
+        """The worker mends the app in a terminal of its own, which is shown once it has ended."""
+        began, deadline = monotonic(), monotonic() + _WORKER_S
+        while (worker := self._contract.worker(GOAL).row).alive:
+            self._ground.checkpoint()
+            self._expect(monotonic() < deadline, f"worker {GOAL} to end within {_WORKER_S} s", worker.derived_from)
+            pause(_LOOK_S)
+        screen = [line for line in (self._contract.screenshot(GOAL).text or "").split("\n") if line.strip()]
+        self._page.scene("The worker, in a terminal of its own", f"{round((monotonic() - began) * 1000)} ms")
+        for line in screen[-2 if briefly else 0 :]:
+            self._page.item(f"│ {line}")
+        said = f"it ended with {worker.derived_from}: {' / '.join(screen[-3:])}"
+        self._expect(worker.exit_code == 0, f"worker {GOAL} to end well", said)
+        head = self._ground.git("log", "-1", "--format=%P")
+        broken = self._broken
+        self._expect(head == broken, "one new commit on top of the one that broke the app", f"HEAD's parent is {head}")
+        self._repairs += 1
+
     def see_it_done(self, *, briefly: bool = False) -> None:
-        """The beat after that looks again: only what is sensed counts, not what was done."""
+        """The beat after that judges the worker and looks again: only what is sensed counts, not what was said."""
         report, ms = self._beat()
         self._show("the loop looks again", report, ms, briefly=briefly)
         self._check_done(report)
+        worker = self._contract.worker(GOAL)
+        self._page.row("verify", f"{worker.row.verify or 'not run'}: {worker.verify}", "good")
+        self._expect(worker.row.verify == "pass", f"worker {GOAL} to be verified", f"its verify {worker.row.verify}")
 
     def skip(self) -> None:
-        """A beat with nothing new. After a shell move the loop looks once more 5 s later: on a slow machine first."""
+        """The worker is taken away, which is one more look; the beat after that has nothing new."""
+        self._contract.prune_workers()
+        self._expect(len(self._contract.workers()) == 1, "no worker to be left", "one is")
         calls = self._ground.model_calls()
-        for _ in range(3):
+        for _ in range(4):
             report, ms = self._beat()
             if report.ending == "idle":
                 break
         self._expect(report.reason == "world_unchanged", "a beat with nothing new to be skipped", _seen(report))
         calls = self._ground.model_calls() - calls
         self._page.scene(f"Beat {self._beats} · nothing changed", f"{ms} ms")
+        self._page.row("worker", "put away: its session is gone, and so is every process it had")
         self._page.row("skipped", f"nothing asked, nothing done, nothing spent: {calls} model calls", "good")
 
     def take_stock(self) -> None:
@@ -187,9 +222,10 @@ class Story:
         contract = self._contract
         contract.steer(WritePlaybook(body=PLAYBOOK))
         contract.prepare()
+        self._ground.write(MENDER, mender(repair, self._ground.app))
         contract.steer(WriteSensor(name="tests", script=sensor_script()))
         contract.add_sensor("git-repo", "repo", {"path": self._ground.app})
-        contract.steer(WriteGoal(id=GOAL, body=goal_text(repair)))
+        contract.steer(WriteGoal(id=GOAL, body=goal_text()))
         for name in _SENSORS:
             tried = contract.try_sensor(name)
             hint = " (may programs run there? TMPDIR says where it is)" if "Permission denied" in tried.error else ""
@@ -239,9 +275,7 @@ class Story:
         if not briefly:
             page.row("why", report.why)
             page.row("act", report.summary, "command")
-        if report.ending == "decided":
-            page.row("effect", self._ground.git("log", "-1", "--format=%h %s"), "good")
-        else:
+        if report.ending != "decided":
             page.row("failed", report.reason, "bad")
 
     def _check_done(self, report: BeatReport) -> None:

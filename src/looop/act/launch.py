@@ -1,0 +1,249 @@
+"""Starting and ending workers: everything is checked before anything is changed. Source: spec/workers.md §2.
+
+Note [Over-admission]
+The fleet's cap and the id are checked before the start, not at it: two starts at once may bring one worker more than
+the cap. Of two with one id the supervisor lets exactly one through, whoever of them asked first.
+
+Note [Generations]
+A worker's id is used again and again. Before a new one starts, what was kept for the one before goes: its transcript,
+its verdict, what was told to it. A start that fails takes its own verify back; its prompt stays for a person to read.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Callable
+from functools import partial
+
+from msgspec import Struct
+
+from looop.act.announce import announce, intent_of
+from looop.config.file import Config, load_config, program_word
+from looop.model.errors import LooopError, Refused, Unreadable
+from looop.model.ids import require_id
+from looop.model.moves import StartWorker
+from looop.model.records import Fault
+from looop.rules.budget import budget_of, goal_exceeded
+from looop.rules.contract_text import worker_prompt
+from looop.rules.launch import Retries, launch_script
+from looop.rules.shell import tripped
+from looop.session.fleet import Session
+from looop.state.house import House
+from looop.state.sessions import PULSE
+
+_TERMINAL = "xterm-256color"
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+_PLAIN = re.compile(r"[\w./+@%:-]+")
+_OF_THE_SHELL = [
+    ".",
+    ":",
+    "[",
+    "[[",
+    "builtin",
+    "case",
+    "cd",
+    "command",
+    "eval",
+    "exec",
+    "export",
+    "for",
+    "if",
+    "set",
+    "source",
+    "test",
+    "time",
+    "trap",
+    "until",
+    "while",
+]
+
+
+class Launch(Struct, frozen=True):
+    """A start that passed every check: what bash will run, and as what it goes into the log."""
+
+    move: StartWorker
+    script: str
+    prompt: str
+    label: str
+
+
+def start_worker(
+    house: House, move: StartWorker, now: int, *, begin: Callable[[], object] | None = None
+) -> Callable[[], object]:
+    """Check, announce, then start a worker; what is returned takes the announcement back.
+
+    `begin` is called once it is announced; it does not start when that raises. Raises a LooopError that says why not;
+    then nothing runs.
+    """
+    try:
+        launch = _validate(house, move)
+        close = announce(house, intent_of(house, "start_worker", move.summary, now))
+        try:
+            if begin:
+                begin()
+            _commit(house, launch)
+        except BaseException:
+            close()
+            raise
+    except LooopError as error:
+        raise type(error)(f"start_worker {move.id!r} failed: {error}") from None
+    house.events.emit("worker_started", worker=move.id, runner=launch.label)
+    return close
+
+
+def restart_worker(house: House, session_id: str) -> str:
+    """End the worker if it is alive, and start the very same command again; returns its id.
+
+    Its verify is owed anew. Raises LooopError.
+    """
+    session = house.fleet.require(_not_pulse(session_id, "restart"))
+    verify = house.verify.command(session.id)
+    if isinstance(verify, Fault):
+        raise Unreadable(f"not restarted: {verify.why}")
+    if session.alive:
+        house.fleet.kill(session)
+    else:
+        _check_room(house, house.fleet.workers())
+    _begin_generation(house, session.id)
+    _spawn(house, session.id, verify.command if verify else None, session.command)
+    house.events.emit("worker_started", worker=session.id, runner="the same command")
+    return session.id
+
+
+def kill_worker(house: House, session_id: str) -> str:
+    """End a live worker with all its processes; returns its id. Raises LooopError.
+
+    What is told to it goes; that it must be verified stays. Source: spec/workers.md §4, edge cases 160, 176, 277, 278.
+    """
+    session = house.fleet.require(_not_pulse(session_id, "kill"))
+    house.fleet.kill(session)
+    house.mailbox.discard_tells(session.id)
+    house.events.emit("worker_killed", worker=session.id)
+    return session.id
+
+
+def end_generation(house: House, session_id: str) -> None:
+    """What was kept for the worker of that id goes. Raises Unreadable, Unwritable. See Note [Generations]."""
+    house.verify.clear(session_id)
+    house.mailbox.discard_tells(session_id)
+
+
+def _validate(house: House, move: StartWorker) -> Launch:
+    """The checks of spec/workers.md §2.1, in its order."""
+    require_id(move.id, "worker id")
+    if not move.prompt.strip():
+        raise Refused("missing prompt: say what the worker is to do")
+    config = _config(house)
+    _check_budget(house, config, move.id)
+    _check_verify(house, move.verify or "")
+    override = (move.command or "").strip()
+    if not override and not config.worker_command:
+        raise Refused("no worker_command is configured: `looop init` sets one, or give the command with the move")
+    _not_pulse(move.id, "start")
+    workers = house.fleet.workers()
+    _check_room(house, workers)
+    if any(worker.alive for worker in workers if worker.id == move.id):
+        raise Refused(f"worker {move.id} is already running: `looop screenshot {move.id}` shows it")
+    template, root = config.worker_command or "", house.setting.root
+    script = launch_script(template, move.command, _prompt_file(house, move.id), root, move.id, _retries(house))
+    _check_program(house, override or template)
+    label = program_word(override or template)
+    return Launch(move, script, worker_prompt(move.id, root, move.prompt, runner=label), label)
+
+
+def _commit(house: House, launch: Launch) -> None:
+    move = launch.move
+    _begin_generation(house, move.id)
+    house.store.write(f"prompts/{move.id}.md", launch.prompt.encode("utf-8", "replace"))
+    _spawn(house, move.id, move.verify, ["bash", "-c", launch.script])
+
+
+def _begin_generation(house: House, session_id: str) -> None:
+    house.fleet.reap(session_id)
+    end_generation(house, session_id)
+
+
+def _spawn(house: House, session_id: str, verify: str | None, command: list[str]) -> None:
+    """Start the session; what must be verified is on record before, and taken back when there is nothing to verify."""
+    knobs = house.setting.knobs
+    env = dict(house.setting.env) | {"LOOOP_SESSION_ID": session_id, "TERM": _TERMINAL}
+    if verify and verify.strip():
+        house.verify.declare(session_id, verify)
+    try:
+        house.fleet.start(session_id, command, env, max_log=knobs.session_log_max_bytes, size=_size(house))
+    except BaseException:
+        house.best_effort("verify", partial(house.verify.clear, session_id))
+        raise
+
+
+def _size(house: House) -> tuple[int, int]:
+    return house.setting.knobs.session_cols, house.setting.knobs.session_rows
+
+
+def _config(house: House) -> Config:
+    try:
+        return load_config(house.setting.env.get("LOOOP_CONFIG", ""))
+    except LooopError as error:
+        raise Refused(f"cannot load the config: {error}") from None
+
+
+def _not_pulse(session_id: str, verb: str) -> str:
+    if session_id == PULSE:
+        raise Refused(
+            f"cannot {verb} {PULSE!r}: that id is reserved for the pulse, which `looop up` starts and `looop down` "
+            f"ends; `looop screenshot {PULSE}` shows it"
+        )
+    return session_id
+
+
+def _check_room(house: House, workers: list[Session]) -> None:
+    cap, alive = house.setting.knobs.max_workers, sum(worker.alive for worker in workers)
+    if cap and alive >= cap:
+        raise Refused(f"{alive} workers are alive and {cap} is the most (LOOOP_MAX_WORKERS): end one first")
+
+
+def _check_budget(house: House, config: Config, goal: str) -> None:
+    """A goal over its budget gets no worker; nor does one whose spending is not known. Source: design §6."""
+    budget = budget_of(house.setting.knobs, config)
+    if budget.goal_usd is None:
+        return
+    ledger = house.ledger.read()
+    if ledger.damaged:
+        raise Refused(f"cost.jsonl has {ledger.damaged} damaged lines: `looop cost repair` sets them aside")
+    if why := goal_exceeded(budget, ledger.rows, goal):
+        raise Refused(why)
+
+
+def _check_verify(house: House, command: str) -> None:
+    """A verify must only look, so it is screened as a command of the loop is."""
+    if house.setting.knobs.shell_allow_dangerous != 1 and (reason := tripped(command)):
+        raise Refused(
+            f"its verify would never run: {reason} (a person may allow it with LOOOP_SHELL_ALLOW_DANGEROUS=1)"
+        )
+
+
+def _check_program(house: House, command: str) -> None:
+    """The command's program must be there, where its word can be told without a shell. Source: edge case 236."""
+    word = _program_in(command)
+    if word and shutil.which(word, path=house.setting.env.get("PATH")) is None and word not in _OF_THE_SHELL:
+        raise Refused(f"{word} is not on the PATH, or cannot be run: install it, or `looop init` another")
+
+
+def _program_in(command: str) -> str | None:
+    """The program's word, None where only a shell could tell it."""
+    words = [word for word in command.split() if not _ASSIGNMENT.match(word)]
+    if not words:
+        return None
+    word = words[0]
+    if len(word) > 2 and word[0] == word[-1] and word[0] in "\"'":
+        word = word[1:-1]
+    return word if _PLAIN.fullmatch(word) else None
+
+
+def _prompt_file(house: House, session_id: str) -> str:
+    return os.path.join(house.setting.root, "prompts", f"{session_id}.md")
+
+
+def _retries(house: House) -> Retries:
+    knobs = house.setting.knobs
+    return Retries(knobs.runner_retries, knobs.runner_retry_match, knobs.runner_retry_sleep)

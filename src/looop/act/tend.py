@@ -1,0 +1,85 @@
+"""What every beat does for the fleet before it looks at the world. Spec/beat.md §1 steps 3-6, workers.md §7.
+
+Each step costs only itself when it fails; a fleet that cannot be enumerated is left as it is, and that is said. What is
+old goes before the dead are judged, so that a verdict is seen by one beat at least, however short the retention.
+"""
+
+import os
+from functools import partial
+
+from looop.act.launch import end_generation
+from looop.act.verify import reconcile
+from looop.config.file import DEFAULT_SESSION_TTL_S, load_config
+from looop.model.errors import LooopError, Unreadable
+from looop.session.fleet import Session
+from looop.state.house import House
+
+
+def tend(house: House, now: int) -> None:
+    """End what dead supervisors left, judge dead workers, free dead leases, remove what is old. Never raises."""
+    try:
+        sessions = house.fleet.all()
+    except Unreadable as error:
+        house.events.emit("reap_skipped", error=str(error))
+        reconcile(house, now)
+        return
+    for session in sessions:
+        if session.is_orphaned:
+            house.best_effort("orphans", partial(_sweep, house, session, now))
+    _remove_old(house, sessions, now)
+    _free_leases(house, sessions, now)
+    reconcile(house, now)
+
+
+def _sweep(house: House, session: Session, now: int) -> None:
+    """A supervisor that died has left its command alone in the world: it is ended, and that is told."""
+    left = house.fleet.sweep(session)
+    house.events.emit("worker_orphaned", worker=session.id, left=left)
+    house.note(f"the supervisor of {session.id} died; {left} processes it left were ended", now)
+
+
+def _free_leases(house: House, sessions: list[Session], now: int) -> None:
+    alive = {session.id for session in sessions if session.alive}
+    try:
+        for name, holder in house.leases.reap(alive, house.fleet.is_alive, now):
+            house.events.emit("claim_reaped", claim=name, session=holder)
+    except LooopError as error:
+        house.events.emit("reap_skipped", error=str(error))
+
+
+def _remove_old(house: House, sessions: list[Session], now: int) -> None:
+    """Sessions past their retention, with all that was kept for them. One that is still to be judged stays."""
+    ttl, owed = session_ttl(house), _owed(house)
+    gone = []
+    for session in sessions:
+        changed = session.changed_at
+        if session.alive or changed is None or now - changed < ttl or session.id in owed:
+            continue
+        if house.best_effort("retention", partial(_remove, house, session.id)):
+            gone.append(session.id)
+    if gone:
+        house.events.emit("worker_pruned", workers=", ".join(gone))
+    house.best_effort("retention", house.fleet.clean)
+
+
+def _remove(house: House, session_id: str) -> None:
+    if house.fleet.reap(session_id):
+        end_generation(house, session_id)
+
+
+def _owed(house: House) -> set[str]:
+    try:
+        return set(house.verify.obligations())
+    except Unreadable:
+        return {session.id for session in house.fleet.all()}
+
+
+def session_ttl(house: House) -> int:
+    """How long a session that has ended is kept: environment over config over three days."""
+    if (wanted := house.setting.knobs.session_ttl) is not None:
+        return wanted
+    path = house.setting.env.get("LOOOP_CONFIG", "")
+    try:
+        return load_config(path).session_ttl if os.path.exists(path) else DEFAULT_SESSION_TTL_S
+    except LooopError:
+        return DEFAULT_SESSION_TTL_S

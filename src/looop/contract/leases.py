@@ -1,0 +1,32 @@
+"""Leases as a worker asks for them: take one, give it up. Source: spec/workers.md §8."""
+
+from functools import partial
+
+from looop.config.session import session_id
+from looop.model.errors import Refused
+from looop.runtime.command import pause
+from looop.state.house import House
+from looop.state.leases import HeldByLive, Won
+
+
+def claim(house: House, name: str, session: str | None = None) -> str:
+    """`claimed <name>`, nothing where the session had the lease already.
+
+    Without `session` it is the one of the environment. Raises Refused naming the holder, Invalid, Unreadable,
+    Unwritable.
+    """
+    now, wait = house.setting.clock.now(), partial(pause, house.setting.stop)
+    claimed = house.leases.claim(name, _session(house, session), now, house.fleet.is_alive, wait)
+    if isinstance(claimed, HeldByLive):
+        raise Refused(f"claim {name}: held by live session {claimed.holder!r}")
+    return f"claimed {name}" if isinstance(claimed, Won) else ""
+
+
+def unclaim(house: House, name: str, session: str | None = None) -> None:
+    """Give a lease up; one that is nobody's is fine. Raises Refused, Invalid, Unreadable, Unwritable."""
+    if not house.leases.unclaim(name, _session(house, session), house.fleet.is_alive):
+        raise Refused(f"unclaim {name}: not given up: another session that lives holds it, or took it just now")
+
+
+def _session(house: House, session: str | None) -> str:
+    return session_id(house.setting.env) if session is None else session

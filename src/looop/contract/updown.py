@@ -1,0 +1,115 @@
+"""The pulse as a session of its own: `up` starts it, `down` ends it and then the workers. Source: spec/cli.md §2.
+
+Note [Pulse before workers]
+A dying beat may still start a worker. So the pulse goes first, and is seen to be gone, before the workers are ended;
+nothing is reported that was not seen. Source: edge case 227.
+"""
+
+import os
+import signal
+from contextlib import suppress
+from time import monotonic
+
+from msgspec import Struct
+
+from looop.config.file import load_config
+from looop.config.paths import program
+from looop.model.errors import Refused
+from looop.runtime.command import pause
+from looop.runtime.lock import holder, is_held, startup_lease
+from looop.state.house import House
+from looop.state.open import settle
+from looop.state.sessions import PULSE
+
+_START_S, _END_S, _LOOK_S = 5.0, 5.0, 0.02
+
+
+class Down(Struct, frozen=True):
+    """What `down` saw: whether a pulse was ended, which workers were, and what would not end, in a sentence each."""
+
+    pulse_stopped: bool
+    workers: list[str]
+    left: list[str]
+
+
+def up(house: House, *, json_log: bool = False) -> bool:
+    """Start the pulse as a session; False when one runs already. Raises Refused, Unreadable, Unwritable."""
+    path = house.setting.env["LOOOP_CONFIG"]
+    if not os.path.isfile(path):
+        raise Refused(f"not initialized, there is no {path}: run `looop init` (or `looop init --runner none`)")
+    load_config(path)
+    settle(house)
+    root = house.setting.root
+    with startup_lease(root):
+        if is_held(root):
+            return False
+        if house.fleet.is_alive(PULSE):
+            _await_lock(house)
+            return False
+        house.fleet.reap(PULSE)
+        house.fleet.start(
+            PULSE,
+            [program(), "pulse"],
+            _environment(house, path, json_log=json_log),
+            max_log=house.setting.knobs.session_log_max_bytes,
+        )
+        _await_lock(house)
+    return True
+
+
+def down(house: House) -> Down:
+    """End the pulse however it was started, then every worker. Raises Unreadable.
+
+    The workers are left alone where the pulse does not end. See Note [Pulse before workers].
+    """
+    house.fleet.all()
+    root = house.setting.root
+    ran = is_held(root)
+    if not _end_pulse(house):
+        return Down(False, [], [f"the pulse (pid {holder(root) or '?'}) does not end: nothing else was ended"])
+    ended, left = [], []
+    for worker in house.fleet.workers():
+        if worker.alive:
+            try:
+                house.fleet.kill(worker)
+                ended.append(worker.id)
+            except Refused as error:
+                left.append(str(error))
+    left += [f"worker {worker.id} has come up meanwhile" for worker in house.fleet.workers() if worker.alive]
+    house.fleet.reap(PULSE)
+    return Down(ran, ended, left)
+
+
+def _environment(house: House, config: str, *, json_log: bool) -> dict[str, str]:
+    """Ours; a config that stands in the data dir is not named, so that a `config.toml` beside it is seen later."""
+    env = dict(house.setting.env) | ({"LOOOP_LOG_FORMAT": "json"} if json_log else {})
+    if os.path.dirname(config) == house.setting.root:
+        del env["LOOOP_CONFIG"]
+    return env
+
+
+def _await_lock(house: House) -> None:
+    """Return once the pulse holds its lock. Raises Refused with what it said, when it ended or does not come up."""
+    deadline = monotonic() + _START_S
+    while not is_held(house.setting.root):
+        if monotonic() > deadline or not house.fleet.is_alive(PULSE):
+            raise Refused(f"the pulse did not come up; `looop log {PULSE}` shows what it said")
+        pause(house.setting.stop, _LOOK_S)
+
+
+def _end_pulse(house: House) -> bool:
+    """Ask the pulse to end, wherever it runs; a session that does not hear is ended by force."""
+    root = house.setting.root
+    if is_held(root) and holder(root).isdigit():
+        with suppress(OSError):
+            os.kill(int(holder(root)), signal.SIGTERM)
+    deadline = monotonic() + _END_S
+    while is_held(root) or house.fleet.is_alive(PULSE):
+        if monotonic() > deadline:
+            break
+        pause(house.setting.stop, _LOOK_S)
+    session = house.fleet.find(PULSE)
+    if session and session.alive:
+        with suppress(Refused):
+            house.fleet.kill(session)
+    return not is_held(root) and not house.fleet.is_alive(PULSE)
