@@ -144,6 +144,32 @@ def test_those_who_reuse_an_id_do_not_undo_each_other(fleet: Fleet) -> None:
         assert fleet.reap("a")
 
 
+def test_a_slow_reaper_removes_no_new_session(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its look and its removal nobody else can remove the corpse and start anew. Source: edge case 158."""
+    fleet.start("a", ["true"], ENV)
+    ended(fleet, "a")
+    looked, slow = threading.Event(), Fleet(fleet._root)
+
+    def look(name: str) -> object:
+        session = fleet.session(name)
+        looked.set()
+        restarted.wait(0.5)
+        return session
+
+    def restart() -> None:
+        looked.wait()
+        fleet.reap("a")
+        fleet.start("a", ["sleep", "60"], ENV)
+        restarted.set()
+
+    restarted = threading.Event()
+    monkeypatch.setattr(slow, "session", look)
+    results = together(2, lambda number: restart() if number else slow.reap("a"))
+    assert results == [True, None]
+    assert now(fleet, "a").alive
+    assert ask(now(fleet, "a").socket, {"op": "status"}, 5)["state"] == "running"
+
+
 @pytest.mark.slow
 def test_two_hundred_sessions(fleet: Fleet) -> None:
     """Two hundred started side by side are all listed, and all ended. Source: users.md, last rows."""

@@ -88,7 +88,6 @@ def _start(words: list[str], env: dict[str, str], writer: int) -> int:
             (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
         ],
         setsid=True,
-        setsigmask=(),
     )
 
 
