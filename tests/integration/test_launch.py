@@ -334,7 +334,7 @@ def test_a_live_worker_is_restarted(home: Crew) -> None:
     Source: spec/workers.md §3.4, §7; design §3 row 15.
     """
     home.start(command="echo $$ >> pids; sleep 600; : {{prompt_file}}", verify="echo judged >> judged")
-    until(lambda: (home.root / "pids").exists())
+    until((home.root / "pids").exists)
     before = home.session()
     assert restart_worker(home.house, "w") == "w"
     after = home.session()
