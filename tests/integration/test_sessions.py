@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from looop.session.fleet import Fleet, KillError, SpawnError
+from looop.session.client import ask
+from looop.session.fleet import Fleet, KillError, Session, SpawnError
 from looop.session.kin import MARK, birth
 from tests.fakes.sessions import ENV, SOURCE, ended, log, marked, no_one_left, now, shows, start
 from tests.fakes.waiting import gone, until
@@ -180,25 +181,38 @@ def test_the_end_of_a_flood_is_an_end(fleet: Fleet) -> None:
     assert (session.state, session.exit_code) == ("exited", 4)
 
 
+def test_a_stranger_at_the_terminal_is_no_reason_to_stay(fleet: Fleet) -> None:
+    """Nor can a process that is none of the session's, and writes to its terminal without end. Source: §3.3, drain."""
+    session = start(fleet, "a", "echo ready; read x; exit 4", max_log=100_000)
+    shows(session, b"ready")
+    with open(os.readlink(f"/proc/{session.child_pid}/fd/0"), "wb", 0) as terminal:
+        strangers = [subprocess.Popen(["yes"], stdout=terminal, start_new_session=True) for _ in range(4)]
+        try:
+            until(lambda: total(session) > 200_000, what="a flood")
+            ask(session.socket, {"op": "send", "text": ""}, 5)
+            assert ended(fleet, "a", 5).exit_code == 4
+        finally:
+            for stranger in strangers:
+                stranger.kill()
+                stranger.wait()
+
+
 def test_a_flood_is_bounded_and_can_be_killed(fleet: Fleet) -> None:
     """40 MB through a log of 1 MB: the disk holds two, memory stays, a kill is heard. Source: users.md, Disk."""
     session = start(fleet, "a", "yes 0123456789012345678901234567890", max_log=1_000_000)
     shows(session, b"0123")
     before = private(session.pid)
-    offset = b""
     until(lambda: total(session) > 40_000_000, 40, "40 MB")
     sizes = [os.path.getsize(os.path.join(session.folder, name)) for name in ("output.log", "output.log.1")]
     assert max(sizes) < 1_100_000
-    assert private(session.pid) < before + 1_000, offset
+    assert private(session.pid) < before + 1_000
     began = time.monotonic()
     fleet.kill(session)
     assert time.monotonic() - began < 2
 
 
-def total(session: object) -> int:
-    from looop.session.client import ask
-
-    count = ask(session.socket, {"op": "status"}, 5)["output_bytes"]  # type: ignore[attr-defined]
+def total(session: Session) -> int:
+    count = ask(session.socket, {"op": "status"}, 5)["output_bytes"]
     assert isinstance(count, int)
     return count
 
@@ -265,15 +279,14 @@ ODD_STARTERS = {
 def test_any_starter_starts_a_sound_session(fleet: Fleet, name: str) -> None:
     """What the starter ignores, blocks or has open makes no difference. Source: edge cases 164, 263."""
     words = [sys.executable, "-c", STARTER.format(before=ODD_STARTERS[name]), fleet._root]
-    status = "while read -r line; do echo $line; done </proc/$$/status"
-    script = f"ls /proc/$$/fd | tr '\\n' ' '; {status}; echo ready; sleep 60"
+    script = "while read -r line; do echo $line; done </proc/$$/status; echo ready; exec sleep 60"
     told = subprocess.run([*words, script], env={**ENV, "PYTHONPATH": SOURCE}, capture_output=True, timeout=20)
     assert told.returncode == 0 or name == "no stdio", told.stderr
     session = now(fleet, "a")
     shows(session, b"ready")
     lines = log(session).decode().split("\r\n")
     said = dict(line.partition(": ")[::2] for line in lines)
-    assert lines[0].startswith("0 1 2 Name:")
+    until(lambda: sorted(os.listdir(f"/proc/{session.child_pid}/fd")) == ["0", "1", "2"], what="three descriptors")
     assert int(said["SigBlk"], 16) == 0
     assert int(said["SigIgn"], 16) & ~LIBC_OWN == 0
     os.kill(session.child_pid or 0, signal.SIGKILL)
