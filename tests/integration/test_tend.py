@@ -140,7 +140,7 @@ def test_what_is_old_goes_with_all_that_was_kept_for_it(home: Crew) -> None:
     assert not list(home.root.glob("verify/[ab].*")) and not list(home.root.glob("tells/*.json"))
     assert sorted(path.name for path in home.root.glob("prompts/*.md")) == ["a.md", "b.md"]
     assert [row["workers"] for row in home.events("worker_pruned")] == ["a, b"]
-    assert [name for name in os.listdir(home.root / "sessions") if not name.startswith(".dirlock")] == []
+    assert [name for name in os.listdir(home.root / "sessions") if name[0] != "."] == []
 
 
 def test_without_retention_a_verdict_is_still_seen_once(home: Crew) -> None:
@@ -265,7 +265,7 @@ def test_a_fleet_nobody_can_list_is_left_alone(home: Crew) -> None:
 @pytest.mark.parametrize("what", ["sessions", "verify", "tells", "claims", "asks", "prompts", ".lock", "journal.md"])
 @pytest.mark.parametrize("kind", ["file", "folder", "loop"])
 def test_whatever_is_in_the_way_a_beat_does_not_raise(home: Crew, what: str, kind: str) -> None:
-    """Each step costs only itself, and the worker that dies meanwhile is still looked after. Source: spec/beat.md §1."""
+    """Each step costs only itself: whatever stands in the place of a folder or file. Source: spec/beat.md §1."""
     home.furnish(session_ttl=0)
     over(home, "a", verify="exit 1")
     orphan(home, "b", "sleep 600; : {{prompt_file}}")

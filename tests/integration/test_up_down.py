@@ -10,11 +10,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from fcntl import ioctl
 from pathlib import Path
 
 import pytest
@@ -89,7 +87,7 @@ def test_up_wants_a_looop_that_is_set_up(looop: Running) -> None:
 
 
 def test_up_starts_a_pulse_and_down_ends_it(looop: Running) -> None:
-    """Each says what it saw, also the second time; the pulse beats, and its session goes with it. Source: spec/cli.md."""
+    """Each says what it saw, also the second time; the pulse beats, and its session goes. Source: spec/cli.md §2."""
     assert looop("up").out == "looop: pulse started\n"
     said = looop("up")
     assert (said.code, said.out, said.err) == (0, "looop: pulse already running\n", "")
@@ -132,17 +130,11 @@ def test_what_up_printed_ends_with_it(looop: Running) -> None:
 
 
 def test_a_pulse_outlives_its_terminal(looop: Running) -> None:
-    """The terminal it was started from goes away, with a hangup to all in it; the pulse beats on. Source: spec/cli.md."""
+    """The terminal it was started from goes, with a hangup to all in it; the pulse beats on. Source: spec/cli.md §2."""
     ours, theirs = pty.openpty()
     script = f'"{sys.executable}" -m looop up; echo ready; sleep 600'
     shell = subprocess.Popen(
-        ["sh", "-c", script],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env=looop.env,
-        start_new_session=True,
-        preexec_fn=lambda: ioctl(0, termios.TIOCSCTTY, 0),
+        ["setsid", "--ctty", "sh", "-c", script], stdin=theirs, stdout=theirs, stderr=theirs, env=looop.env
     )
     os.close(theirs)
     seen = b""
@@ -151,7 +143,7 @@ def test_a_pulse_outlives_its_terminal(looop: Running) -> None:
     os.close(ours)
     assert shell.wait(10) != 0
     assert looop.held and b"pulse started" in seen
-    until(lambda: (looop.data / "snapshots/sys-sessions.json").exists(), what="the first beat")
+    until((looop.data / "snapshots/sys-sessions.json").exists, what="the first beat")
     count = looop.read("events.jsonl").count("tick_start")
     looop.write("goals/new.md", "a goal\n")
     until(lambda: looop.read("events.jsonl").count("tick_start") > count, what="another beat")
@@ -162,7 +154,7 @@ def test_down_ends_the_pulse_before_the_workers(looop: Running) -> None:
     looop.up()
     note = "trap 'flock -n .lock/lock echo pulse-gone >> order; exit' HUP; echo x > ready; sleep 600 & wait"
     looop.work("w", command=f"{note}; : {{{{prompt_file}}}}")
-    until(lambda: (looop.data / "ready").exists())
+    until((looop.data / "ready").exists)
     said = looop("down")
     assert said.out == "looop: stopped 1 worker (w)\nlooop: pulse stopped\n"
     assert looop.read("order") == "pulse-gone\n"
@@ -284,7 +276,7 @@ def test_a_fleet_nobody_can_list_stops_both(looop: Running) -> None:
     process.terminate()
     process.wait(10)
     said = looop("up")
-    assert (said.code, said.out) == (1, "") and "cannot enumerate the fleet" in said.err
+    assert (said.code, said.out) == (1, "") and f"{looop.data}/sessions" in said.err
     (looop.data / "sessions").unlink()
 
 
