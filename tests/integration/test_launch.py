@@ -334,7 +334,7 @@ def test_a_live_worker_is_restarted(home: Crew) -> None:
     Source: spec/workers.md §3.4, §7; design §3 row 15.
     """
     home.start(command="echo $$ >> pids; sleep 600; : {{prompt_file}}", verify="echo judged >> judged")
-    until(lambda: (home.root / "pids").exists())
+    until((home.root / "pids").exists)
     before = home.session()
     assert restart_worker(home.house, "w") == "w"
     after = home.session()
@@ -494,3 +494,22 @@ def test_a_worker_outlives_the_one_who_started_it(home: Crew) -> None:
     side_by_side(starter)
     assert home.session().alive and home.session().pid == track.get(0)
     assert os.getsid(home.session().pid) != os.getsid(0)
+
+
+def test_what_is_announced_begins_before_the_worker(home: Crew) -> None:
+    """`begin` sees the announcement and no session; where it raises nothing starts, and the announcement goes.
+
+    Source: spec/beat.md §12, spec/edge-cases.md item 132.
+    """
+    seen: list[tuple[int, bool]] = []
+
+    def begin() -> None:
+        seen.append((len(list(home.root.glob(".action-wal*"))), home.house.fleet.is_there("w")))
+        if len(seen) == 1:
+            raise Refused("not now")
+
+    with pytest.raises(Refused, match="start_worker 'w' failed: not now"):
+        perform(home.house, StartWorker("w", "p"), 1, begin=begin)
+    assert home.house.fleet.all() == [] and not list(home.root.glob(".action-wal*"))
+    perform(home.house, StartWorker("w", "p"), 1, begin=begin)
+    assert seen == [(1, False), (1, False)] and home.session().alive
