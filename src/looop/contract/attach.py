@@ -108,7 +108,7 @@ def send(house: House, session_id: str, text: str, *, enter: bool) -> str:
     except Unanswered as error:
         raise Refused(f"cannot send to {session.id}: {error}") from None
     line = f"sent to {session.id}"
-    house.note(f"{line}: {text}", house.setting.clock.now())
+    house.note(f"{line}: {text or 'Enter'}", house.setting.clock.now())
     return line
 
 
