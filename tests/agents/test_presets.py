@@ -20,6 +20,7 @@ pytestmark = [
     pytest.mark.timeout(300),
 ]
 
+
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[Endpoint]:
     with Endpoint(scenarios()) as running:

@@ -2,7 +2,7 @@
 
     work = Work.make(tmp_path, "codex", endpoint.base("report", "t1"))
     work.start("w", "Do this.")
-    work.until_ended("w")
+    work.ended("w")
     work.screen("w"), work.left(), work.end()
 
 Each has a HOME of its own, dummy keys, and none of the caller's environment.
@@ -10,43 +10,45 @@ Each has a HOME of its own, dummy keys, and none of the caller's environment.
 
 import json
 import os
-import shlex
+import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from looop.config.presets import PRESETS
-from looop.session import kin
-from looop.session.fleet import Fleet, Session
-from tests.agents.cli import CACHE, NODE, PROGRAMS, ROOT, Options, Place, environment, leftovers, start_of
+from looop.contract.screens import screenshot
+from looop.session.fleet import Fleet, KillError, Session
+from tests.agents.cli import NODE, PROGRAMS, ROOT, Options, Place, environment, leftovers, start_of
 from tests.agents.scenarios import Fault, Scenario
 from tests.fakes.waiting import until
 
 CLIS = ("claude", "codex", "pi", "opencode")
 START_S = {"claude": 15.0, "codex": 15.0, "pi": 15.0, "opencode": 40.0}
 HOLD = "hold"
+_WAITS = f"until test -e {HOLD}; do sleep 0.05; done"
+_REPORT = [
+    {"text": "I write the report.", "bash": 'printf "%s in %s" "$LOOOP_SESSION_ID" "$PWD" > reports/w.md'},
+    {"bash": '"$LOOOP_BIN" cost add worker w scripted 0.42 --goal w'},
+    {"bash": '"$LOOOP_BIN" kill w'},
+]
+_DEAF = "trap '' HUP TERM INT; tail -f /dev/null"
 
 
 def scenarios() -> dict[str, Scenario]:
-    """What a worker does: its whole life, one that waits in the middle of it, and one that only talks."""
-    report = [
-        {"text": "I write the report.", "bash": 'printf %s "done: $PWD" > reports/w.md'},
-        {"bash": '"$LOOOP_BIN" cost add worker w scripted 0.42 --goal w'},
-        {"bash": '"$LOOOP_BIN" kill w'},
-    ]
-    held = [{"bash": f"until test -e {HOLD}; do sleep 0.05; done"}, *report]
+    """Lives of workers: a short one (`held`: it first waits for a file), one that only talks, one that reads its task
+    from the file, one whose model is silent, one with commands that no signal but KILL ends, in two sessions.
+    """
     return {
-        "report": Scenario(report),
-        "held": Scenario(held),
+        "report": Scenario(_REPORT),
+        "held": Scenario([{"bash": _WAITS}, *_REPORT]),
         "talk": Scenario([{"text": f"Here is answer {n}."} for n in range(9)]),
+        "reads": Scenario([{"bash": "tail -n 1 prompts/w.md"}, {"text": "So I have read."}]),
         "mute": Scenario([], Fault("hang")),
-        "stubborn": Scenario([{"bash": "trap '' HUP TERM; setsid sh -c \"trap '' HUP; tail -f /dev/null\" & tail -f /dev/null"}]),
+        "deaf": Scenario([{"bash": f'setsid sh -c "{_DEAF}" & {_DEAF}'}]),
     }
 
 
@@ -61,7 +63,7 @@ class Work:
 
     @classmethod
     def make(cls, root: Path, cli: str, url: str, *, prepared: bool = True, **knobs: object) -> "Work":
-        """A data dir where the CLI was told once what it would ask a person, unless not `prepared`."""
+        """A data dir, and a CLI that was told once what it would ask a person, unless not `prepared`."""
         place = Place.make(root / "agent")
         data = root / "data"
         data.mkdir()
@@ -82,6 +84,7 @@ class Work:
         return subprocess.run(command, env=self.env, input=stdin, capture_output=True, text=True, timeout=60)
 
     def start(self, worker: str, prompt: str, *words: str) -> None:
+        """`looop worker start`, which must succeed."""
         done = self.run("worker", "start", worker, *words, "-", stdin=prompt)
         assert done.returncode == 0, done.stderr
 
@@ -90,9 +93,19 @@ class Work:
         assert found is not None
         return found
 
-    def screen(self, worker: str, *words: str) -> str:
-        """What `looop screenshot` prints."""
-        return self.run("screenshot", worker, *words).stdout
+    def screen(self, worker: str) -> str:
+        """Its screen, as text."""
+        session = self.session(worker)
+        return str(screenshot(session.folder, session.size).text)
+
+    def shows(self, worker: str, words: str, seconds: float = 10) -> None:
+        """Return once those words are on its screen."""
+        until(lambda: words in self.screen(worker), seconds, f"{words!r} on the screen of {self.cli}")
+
+    def ended(self, worker: str, seconds: float = 15) -> Session:
+        """The session, as soon as it is over."""
+        until(lambda: not self.session(worker).alive, seconds, f"the end of {self.cli}")
+        return self.session(worker)
 
     def row(self, worker: str) -> dict[str, Any]:
         """What `looop worker list` says."""
@@ -100,6 +113,7 @@ class Work:
         return next(row for row in rows if row["id"] == worker)
 
     def left(self) -> list[str]:
+        """The command lines of what still runs here, whatever group or session it is in."""
         found = []
         for pid in leftovers(self.place):
             with suppress(OSError):
@@ -107,15 +121,16 @@ class Work:
         return [line for line in found if line]
 
     def end(self) -> None:
-        """Kill everything that still runs here, supervisors included."""
+        """Kill what a test left: each session by its supervisor, then whatever else runs here."""
         fleet = Fleet(str(self.data))
         for session in fleet.sessions():
             if session.alive:
-                with suppress(Exception):
+                with suppress(KillError, OSError):
                     fleet.kill(session)
         for pid in leftovers(self.place):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(self.place.home / ".codex/packages", ignore_errors=True)
 
 
 def _tools(place: Place) -> Path:
@@ -134,9 +149,10 @@ def _claude(place: Place, data: str) -> None:
 
 
 def _codex(place: Place, data: str) -> None:
-    with open(place.home / ".codex/config.toml", "a") as config:
-        config.write(f'\n[projects."{data}"]\ntrust_level = "trusted"\n')
-        config.write('\n[notice.model_migrations]\n"gpt-5.5" = "gpt-6-sol"\n')
+    """Its config says `daemon_auto_start = false` for tests that run it headless; a worker must do without."""
+    config = place.home / ".codex/config.toml"
+    seen = '\n[notice.model_migrations]\n"gpt-5.5" = "gpt-6-sol"\n'
+    config.write_text(config.read_text().replace("daemon_auto_start = false\n", "") + seen)
 
 
 def _pi(place: Place, data: str) -> None:
@@ -144,8 +160,4 @@ def _pi(place: Place, data: str) -> None:
     models.write_text(models.read_text().replace('"scripted-model"', '"claude-opus-4-8"'))
 
 
-def _opencode(place: Place, data: str) -> None:
-    pass
-
-
-_PREPARE = {"claude": _claude, "codex": _codex, "pi": _pi, "opencode": _opencode}
+_PREPARE = {"claude": _claude, "codex": _codex, "pi": _pi, "opencode": lambda place, data: None}
