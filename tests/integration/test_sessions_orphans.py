@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from looop.session.fleet import Fleet
 from looop.session.kin import birth
-from tests.fakes.sessions import ended, marked, no_one_left, now, start
+from tests.fakes.sessions import ENV, SOURCE, ended, marked, no_one_left, now, shows, start
 from tests.fakes.waiting import gone, until
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at processes in /proc")
@@ -97,3 +98,39 @@ def test_a_stale_look_changes_no_new_session(fleet: Fleet) -> None:
     new = start(fleet, "a", "sleep 60")
     fleet.sweep(old)
     assert (now(fleet, "a").state, now(fleet, "a").alive, now(fleet, "a").pid) == ("running", True, new.pid)
+
+
+NESTED = """
+import os, sys
+from looop.session.fleet import Fleet
+fleet = Fleet(sys.argv[1])
+fleet.start("inner", ["sh", "-c", "(env -i setsid sleep 60 &); echo ready; sleep 60"], dict(os.environ))
+print("started", flush=True)
+os.kill(os.getpid(), 9) if sys.argv[2] == "dies" else sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("end", ["dies", "killed"])
+def test_a_session_started_in_a_session_outlives_it(fleet: Fleet, end: str) -> None:
+    """A worker that the pulse has started goes on when the pulse ends, with all it has. Source: spec/workers.md §1."""
+    outer = [sys.executable, "-c", NESTED, fleet._root, end]
+    fleet.start("outer", outer, {**ENV, "PYTHONPATH": SOURCE})
+    shows(now(fleet, "outer"), b"started")
+    inner = now(fleet, "inner")
+    shows(inner, b"ready")
+    until(lambda: len(descendants(inner.pid)) == 3, what="the daemon in the hands of its own supervisor")
+    before = descendants(inner.pid)
+    if end == "killed":
+        fleet.kill(now(fleet, "outer"))
+    assert ended(fleet, "outer").state == "killed"
+    until(lambda: gone(now(fleet, "outer").pid), what="the end of the outer supervisor")
+    assert now(fleet, "inner").alive
+    assert descendants(inner.pid) == before
+    fleet.kill(now(fleet, "inner"))
+    until(lambda: all(gone(pid) for pid in before), what="the end of all")
+
+
+def descendants(pid: int) -> list[int]:
+    """All below the process."""
+    words = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return sorted(found for word in words for found in (int(word), *descendants(int(word))))
