@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from looop.config.file import DEFAULT_SESSION_TTL_S as TTL
 from looop.session.kin import is_alive
 from looop.state.sessions import PULSE
 from tests.fakes.crew import Crew, no_worker_left, processes_of
+from tests.fakes.disk import QuickDisk
 from tests.fakes.fleet import FakeFleet, session
 from tests.fakes.house import SYSTEM_PATH
 from tests.fakes.racing import Track, side_by_side
@@ -29,6 +31,15 @@ from tests.fakes.waiting import until
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at processes in /proc")
 DEAF = "trap '' HUP TERM; setsid -f sleep 600; sleep 600 & sleep 600; : {{prompt_file}}"
 OVER = "exit 0; : {{prompt_file}}"
+
+
+class Dawdling(QuickDisk):
+    """Takes its time before it reads a verify command, so that others can do much meanwhile."""
+
+    def read(self, path: str) -> tuple[bytes, int]:
+        if path.endswith(".cmd"):
+            time.sleep(0.15)
+        return super().read(path)
 
 
 @pytest.fixture
@@ -288,10 +299,12 @@ def test_whatever_is_in_the_way_a_beat_does_not_raise(home: Crew, what: str, kin
 def test_a_worker_that_starts_while_its_ancestor_is_removed_keeps_its_verify(home: Crew) -> None:
     """Of a removal and a start under one id neither takes away what belongs to the other's. Source: edge case 184."""
     home.furnish(session_ttl=0, max_workers=0)
-    track, turns = Track(), range(1, 9)
+    track, turns = Track(), range(1, 5)
     over(home, *(f"w{turn}" for turn in turns))
 
     def tender() -> bytes:
+        home.disk = Dawdling()
+        home.furnish(session_ttl=0)
         for turn in turns:
             track.meet(0, 1, turn)
             tend(home.house, home.clock.now() + 5)
