@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from looop.act.tend import session_ttl, tend
+from looop.act.verify import reconcile
 from looop.act.worktrees import make
 from looop.config.file import DEFAULT_SESSION_TTL_S as TTL
 from looop.session.kin import is_alive
@@ -352,3 +353,18 @@ def test_worktrees_that_cannot_be_looked_at_cost_nothing(home: Crew) -> None:
     home.later(TTL + 5)
     assert ids(home) == []
     assert [row["guard"] for row in home.events("guard_degraded")] == ["worktrees"]
+
+
+def test_who_dies_right_before_it_is_judged_is_at_work_no_more(home: Crew) -> None:
+    """Its supervisor may die between two steps of a beat: what it left is ended before its verify looks.
+
+    Source: spec/edge-cases.md item 176, users.md row Orphans.
+    """
+    home.start(command=f"echo $$ > pid; {DEAF}", verify="! grep -qs 'State:.[RSDT]' /proc/$(cat pid)/status")
+    until(lambda: len(processes_of(home.root)) >= 5)
+    os.kill(home.session().pid, signal.SIGKILL)
+    until(lambda: not home.session().alive)
+    reconcile(home.house, home.clock.now())
+    assert processes_of(home.root) == []
+    assert home.record("verify/w.json")["ok"] is True and home.session().state == "killed"
+    assert len(home.events("worker_orphaned")) == 1
