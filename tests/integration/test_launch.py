@@ -398,7 +398,10 @@ def test_a_kill_keeps_the_verify_and_drops_the_tells(home: Crew) -> None:
 
 
 def test_a_finished_worker_cannot_be_killed(home: Crew) -> None:
-    """That is an error, the beat that decided it has failed, and tells stay where they are. Edge cases 277, 278."""
+    """That is an error, the beat that decided it has failed, and tells stay where they are.
+
+    Source: spec/edge-cases.md items 277, 278.
+    """
     home.start(command="exit 0; : {{prompt_file}}")
     home.ended()
     tell(home)

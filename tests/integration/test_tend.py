@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from typing import Any
 import pytest
 
 from looop.act.tend import session_ttl, tend
+from looop.act.verify import reconcile
 from looop.act.worktrees import make
 from looop.config.file import DEFAULT_SESSION_TTL_S as TTL
 from looop.session.kin import is_alive
 from looop.state.sessions import PULSE
 from tests.fakes.crew import Crew, no_worker_left, processes_of
+from tests.fakes.disk import QuickDisk
 from tests.fakes.fleet import FakeFleet, session
 from tests.fakes.house import SYSTEM_PATH
 from tests.fakes.racing import Track, side_by_side
@@ -29,6 +32,15 @@ from tests.fakes.waiting import until
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at processes in /proc")
 DEAF = "trap '' HUP TERM; setsid -f sleep 600; sleep 600 & sleep 600; : {{prompt_file}}"
 OVER = "exit 0; : {{prompt_file}}"
+
+
+class Dawdling(QuickDisk):
+    """Takes its time before it reads a verify command, so that others can do much meanwhile."""
+
+    def read(self, path: str) -> tuple[bytes, int]:
+        if path.endswith(".cmd"):
+            time.sleep(0.15)
+        return super().read(path)
 
 
 @pytest.fixture
@@ -288,10 +300,12 @@ def test_whatever_is_in_the_way_a_beat_does_not_raise(home: Crew, what: str, kin
 def test_a_worker_that_starts_while_its_ancestor_is_removed_keeps_its_verify(home: Crew) -> None:
     """Of a removal and a start under one id neither takes away what belongs to the other's. Source: edge case 184."""
     home.furnish(session_ttl=0, max_workers=0)
-    track, turns = Track(), range(1, 9)
+    track, turns = Track(), range(1, 5)
     over(home, *(f"w{turn}" for turn in turns))
 
     def tender() -> bytes:
+        home.disk = Dawdling()
+        home.furnish(session_ttl=0)
         for turn in turns:
             track.meet(0, 1, turn)
             tend(home.house, home.clock.now() + 5)
@@ -339,3 +353,18 @@ def test_worktrees_that_cannot_be_looked_at_cost_nothing(home: Crew) -> None:
     home.later(TTL + 5)
     assert ids(home) == []
     assert [row["guard"] for row in home.events("guard_degraded")] == ["worktrees"]
+
+
+def test_who_dies_right_before_it_is_judged_is_at_work_no_more(home: Crew) -> None:
+    """Its supervisor may die between two steps of a beat: what it left is ended before its verify looks.
+
+    Source: spec/edge-cases.md item 176, users.md row Orphans.
+    """
+    home.start(command=f"echo $$ > pid; {DEAF}", verify="! grep -qs 'State:.[RSDT]' /proc/$(cat pid)/status")
+    until(lambda: len(processes_of(home.root)) >= 5)
+    os.kill(home.session().pid, signal.SIGKILL)
+    until(lambda: not home.session().alive)
+    reconcile(home.house, home.clock.now())
+    assert processes_of(home.root) == []
+    assert home.record("verify/w.json")["ok"] is True and home.session().state == "killed"
+    assert len(home.events("worker_orphaned")) == 1

@@ -17,12 +17,15 @@ from pathlib import Path
 
 import pytest
 
+from looop.contract.updown import Down, down, up
 from looop.runtime.lock import holder, is_held, startup_lease
 from looop.session.fleet import Session
 from looop.session.kin import is_alive
+from looop.state.open import open_house
 from looop.state.sessions import PULSE, Sessions
 from tests.fakes.command import Looop
 from tests.fakes.crew import IDLE, no_worker_left, processes_of
+from tests.fakes.racing import Track, side_by_side
 from tests.fakes.waiting import gone, until
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at processes in /proc")
@@ -109,6 +112,27 @@ def test_of_many_ups_at_once_one_starts_a_pulse(looop: Running) -> None:
     assert said == [("looop: pulse already running\n", "")] * 3 + [("looop: pulse started\n", "")]
     assert [starter.returncode for starter in starters] == [0] * 4
     assert sum(" pulse" in line and "--detached-id" not in line for line in processes_of(looop.data)) == 1
+
+
+def test_of_two_ups_in_the_same_instant_one_starts_a_pulse(looop: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However close they are, neither fails and neither is told that it started what the other did. Edge case 226."""
+    for name, value in looop.env.items():
+        monkeypatch.setenv(name, value)
+    track = Track()
+
+    def racer(me: int) -> bytes:
+        said = b""
+        for turn in range(1, 9, 2):
+            house, paths = open_house()
+            track.meet(me, 1 - me, turn)
+            said += b"1" if up(house, paths) else b"0"
+            track.meet(me, 1 - me, turn + 1)
+            if me == 0:
+                assert down(house) == Down(pulse_stopped=True, workers=[], left=[])
+        return said
+
+    first, second = side_by_side(lambda: racer(0), lambda: racer(1))
+    assert [a + b for a, b in zip(first, second, strict=True)] == [ord("0") + ord("1")] * 4
 
 
 def test_up_that_cannot_have_the_lease_says_so(looop: Running) -> None:

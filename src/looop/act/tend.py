@@ -8,6 +8,7 @@ import os
 from functools import partial
 
 from looop.act.launch import remove_worker
+from looop.act.orphans import end_orphan
 from looop.act.verify import reconcile
 from looop.act.worktrees import prune_worktrees
 from looop.config.file import DEFAULT_SESSION_TTL_S, load_config
@@ -26,17 +27,10 @@ def tend(house: House, now: int) -> None:
         return
     for session in sessions:
         if session.is_orphaned:
-            house.best_effort("orphans", partial(_sweep, house, session, now))
+            house.best_effort("orphans", partial(end_orphan, house, session, now))
     _remove_old(house, sessions, now)
     _free_leases(house, sessions, now)
     reconcile(house, now)
-
-
-def _sweep(house: House, session: Session, now: int) -> None:
-    """A supervisor that died has left its command alone in the world: it is ended, and that is told."""
-    left = house.fleet.sweep(session)
-    house.events.emit("worker_orphaned", worker=session.id, left=left)
-    house.note(f"the supervisor of {session.id} died; {left} processes it left were ended", now)
 
 
 def _free_leases(house: House, sessions: list[Session], now: int) -> None:
