@@ -152,8 +152,10 @@ class Fleet:
     def sweep(self, session: Session) -> int:
         """End what an orphaned session has left, and say so in its records; the number of processes that were left.
 
-        Nothing is written when it is no orphan, or no longer there. Raises OSError.
+        Nothing happens when it is no orphan, and nothing is written when it is no longer there. Raises OSError.
         """
+        if not session.is_orphaned:
+            return 0
         left = self._bury(session)
         try:
             folder = Folder(session.folder)

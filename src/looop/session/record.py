@@ -6,6 +6,10 @@ in it: it is made under another name, and to be renamed is to win the id.
 Note [Full disk]
 The status takes a fixed room, so that the last word of a session can be written over the one before it where the disk
 has no place for another file. A reader that meets half of each finds no JSON, and looks again.
+
+Note [Power cut]
+A folder without a whole `meta.json` is touched by nobody, and would hold its id for ever: so that record, and it alone,
+is on the disk itself before the folder has its name. A status that is lost with the power is one of the dead.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from looop.session.kin import birth, is_alive
 from looop.session.light import dumps, loads
 
 META, STATUS, LOG, OLDER_LOG = "meta.json", "status.json", "output.log", "output.log.1"
+ENDS = ".ends"  # beside the sessions: touched whenever one has ended, for whoever watches
 STARTING, RUNNING, EXITED, KILLED = "starting", "running", "exited", "killed"
 ENDED = (EXITED, KILLED)
 TEMP = ".tmp"
@@ -38,6 +43,15 @@ class Folder:
         if self._status >= 0:
             os.close(self._status)
 
+    def announce_end(self) -> None:
+        """Touch what is watched for the end of sessions; who misses it finds the record at the next look."""
+        try:
+            fd = os.open(f"../{ENDS}", os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o644, dir_fd=self.fd)
+        except OSError:
+            return
+        os.utime(fd)
+        os.close(fd)
+
     def is_gone(self) -> bool:
         """Whether somebody removed it, or is about to: without `meta.json` nobody finds the session any more."""
         try:
@@ -49,8 +63,12 @@ class Folder:
         return False
 
     def write_meta(self, record: dict[str, object]) -> None:
-        """Who this session is. Raises OSError."""
-        os.close(self._replace(META, _line(record)))
+        """Who this session is. Raises OSError. See Note [Power cut]."""
+        fd = self._replace(META, _line(record))
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
     def write_status(self, record: dict[str, object]) -> None:
         """How it stands; over the status before where the disk is full. Raises OSError. See Note [Full disk]."""

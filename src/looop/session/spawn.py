@@ -52,35 +52,43 @@ def spawn(
     words = ["run", "--detached-id", session_id, f"--root={root}", "--max-log", str(max_log)]
     words += [] if _LOCALE in env else ["--without", _LOCALE]
     words += ["--size", f"{size[0]}x{size[1]}", "--", *command]
-    home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    reader, writer = os.pipe()
     try:
-        pid = os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-I", "-S", "-E", "-c", _STUB, home, *words],
-            unmarked(env),
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_DUP2, writer, 1),
-                (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
-            ],
-            setsid=True,
-            setsigmask=(),
-        )
-        os.close(writer)
-        writer = -1
-        try:
-            said = _hear(reader)
-        finally:
-            _reap(pid)
+        said = _converse(words, unmarked(env))
     except (OSError, ValueError) as error:
         raise SpawnError(f"session {session_id}: {getattr(error, 'strerror', None) or error}") from None
+    if said != "running":
+        raise SpawnError(said.removeprefix("error: ") or f"session {session_id}: its supervisor ended before it began")
+
+
+def _converse(words: list[str], env: dict[str, str]) -> str:
+    """Start the supervisor, and what it says of its start. Raises OSError and ValueError."""
+    reader, writer = os.pipe()
+    try:
+        try:
+            pid = _start(words, env, writer)
+        finally:
+            os.close(writer)
+        try:
+            return _hear(reader)
+        finally:
+            _reap(pid)
     finally:
         os.close(reader)
-        if writer >= 0:
-            os.close(writer)
-    if said != "running":
-        raise SpawnError(said.removeprefix("error: ") or "its supervisor ended before it began")
+
+
+def _start(words: list[str], env: dict[str, str], writer: int) -> int:
+    home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    return os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-I", "-S", "-E", "-c", _STUB, home, *words],
+        env,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, writer, 1),
+            (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+        ],
+        setsid=True,
+    )
 
 
 def _reap(pid: int) -> None:

@@ -48,6 +48,7 @@ def main(words: list[str]) -> int:
         return 1
     if os.fork():
         os._exit(0)
+    os.setsid()
     try:
         return Supervisor(options).run()
     except OSError as error:
@@ -324,6 +325,7 @@ class Supervisor:
         if self.transcript.problem:
             self._status.setdefault("problem", self.transcript.problem)
         self._note(state)
+        self._folder.announce_end()
         self.control.tell_end(
             {
                 "killed": self._asked,

@@ -49,10 +49,10 @@ times, counters and other restless values belong in `detail`. A line `# looop:in
 top makes it run less often.
 - write_playbook: body. Replaces the whole PLAYBOOK; the old one is kept.
 - start_worker: id, prompt, verify?, command?. A worker agent in its own terminal, for anything long. One \
-worker per goal: id is the goal's id. It sees only `prompt`, so say everything, and tell a worker on code \
-to make its own git worktree first. Give `verify`, a read-only shell command that exits 0 when the work is \
-really done, whenever there is something to check: a worker's exit code proves little. Give `command` only \
-where the PLAYBOOK says exactly which.
+worker per goal: id is the goal's id. It sees only `prompt`, so say everything; for code it makes its own \
+git worktree. Give `verify`, a read-only shell command that exits 0 when the work is really done, whenever \
+there is something to check: a worker's exit code proves little. Give `command` only where the PLAYBOOK says \
+exactly which.
 - kill_worker: id, reason?. Only a stuck one, never one that is waiting-ask. If you give it more time \
 instead, set next_interval_s, or nothing will bring you back to it.
 - write_schedule: name, in_s? or every_s? (exactly one; every_s from 60), note?. For long waits. A one-shot \
