@@ -173,6 +173,7 @@ def test_a_verdict_from_start_to_show(looop: Looop, fleet: Fleet) -> None:
     looop("beat")
     bad, good = (line.split() for line in looop("worker", "list", "-a").out.splitlines()[2:])
     assert (bad[0], bad[-1], good[0], good[-1]) == ("bad", "FAIL", "good", "pass")
+    assert "workers (verify failed):\n  ✗ bad  it exited with 0: no such thing\n" in looop("state").out
     shown = looop("worker", "show", "bad").out
     assert "·  fail\n  no such thing\n" in shown
     detail = looop("worker", "show", "bad", "--json").json
@@ -190,6 +191,8 @@ def test_the_list(looop: Looop, fleet: Fleet, start: Callable[..., Session]) -> 
     start(name="killed")
     over(fleet, "ended")
     assert looop("kill", "killed").code == 0
+    assert "workers (live):\n  ● alive  running  busy: output " in looop("state").out
+    assert [row["id"] for row in looop("state", "--json").json["workers"]] == ["alive", "ended", "killed"]
     lines = [line.split("  ") for line in looop("worker", "list").out.splitlines()]
     assert [word.strip() for word in lines[0] if word] == HEADINGS
     assert [line[0] for line in lines[1:]] == ["pulse", "alive"]
