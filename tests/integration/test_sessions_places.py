@@ -261,8 +261,8 @@ def test_a_reboot_leaves_the_dead(fleet: Fleet) -> None:
     ended(fleet, "a")
     folder = folder_of(fleet, "a")
     meta = json.loads((folder / "meta.json").read_text())
-    boot, tick = birth(os.getpid()).split("-")
-    for owner in (f"{'0' * len(boot)}-{tick}", f"{boot}-1"):
+    boot, namespace, tick = birth(os.getpid()).split("-")
+    for owner in (f"{'0' * len(boot)}-{namespace}-{tick}", f"{boot}-{namespace}-1"):
         (folder / "meta.json").write_text(json.dumps({**meta, "babysit_pid": os.getpid(), "owner": owner}))
         (folder / "status.json").write_text(json.dumps({"state": "running", "child_pid": os.getpid()}))
         session = now(fleet, "a")
@@ -338,7 +338,7 @@ def test_failures_are_errors_of_ours(fleet: Fleet) -> None:
     with pytest.raises(Refused, match="already finished"):
         sessions.kill(sessions.require("looop-x"))
     assert sessions.reap("looop-x")
-    assert sessions.sweep(session) == 0
+    assert sessions.sweep(session) is None
     sessions.clean()
     folder_of(fleet).rename(Path(fleet._root, "away"))
     folder_of(fleet).write_text("")

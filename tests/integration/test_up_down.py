@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from looop.contract.updown import Down, down, up
-from looop.runtime.lock import holder, is_held, startup_lease
+from looop.runtime.lock import holder, is_held, startup_lock
 from looop.session.fleet import Session
 from looop.session.kin import is_alive
 from looop.state.open import open_house
@@ -137,7 +137,7 @@ def test_of_two_ups_in_the_same_instant_one_starts_a_pulse(looop: Running, monke
 
 def test_up_that_cannot_have_the_lease_says_so(looop: Running) -> None:
     """What is in the place of the lease is one line and exit code 1. Source: spec/cli.md §2 `up`."""
-    with startup_lease(str(looop.data)):
+    with startup_lock(str(looop.data)):
         pass
     (looop.data / ".lock/.dirlock").unlink()
     (looop.data / ".lock/.dirlock").mkdir()

@@ -20,7 +20,8 @@ from functools import partial
 from msgspec import Struct
 
 from looop.act.announce import announce, intent_of
-from looop.config.file import Config, load_config, program_word
+from looop.config.file import Config, is_assignment, load_config, program_word
+from looop.config.session import session_id as session_id_in
 from looop.model.errors import LooopError, Refused, Unreadable
 from looop.model.ids import require_id
 from looop.model.moves import StartWorker
@@ -29,13 +30,12 @@ from looop.rules.budget import budget_of, goal_exceeded
 from looop.rules.contract_text import worker_prompt
 from looop.rules.launch import Retries, launch_script
 from looop.rules.shell import tripped
-from looop.runtime.lock import workers_lease
+from looop.runtime.lock import workers_lock
 from looop.session.fleet import Session
 from looop.state.house import House
 from looop.state.sessions import PULSE
 
 _TERMINAL = "xterm-256color"
-_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _PLAIN = re.compile(r"[\w./+@%:-]+")
 _OF_THE_SHELL = (
     "! . : [ [[ alias bind builtin case cd command coproc declare dirs enable eval exec exit export false for function "
@@ -62,14 +62,14 @@ def start_worker(
     then nothing runs.
     """
     try:
-        with workers_lease(house.setting.root):
+        with workers_lock(house.setting.root):
             launch = _validate(house, move)
             close = announce(house, intent_of(house, "start_worker", move.summary, now))
             try:
                 if begin:
                     begin()
                 _commit(house, launch)
-            except BaseException:
+            except LooopError:
                 close()
                 raise
     except LooopError as error:
@@ -83,7 +83,7 @@ def restart_worker(house: House, session_id: str) -> str:
 
     Its verify is owed anew. Raises LooopError.
     """
-    with workers_lease(house.setting.root):
+    with workers_lock(house.setting.root):
         session = _worker(house, session_id, "restart")
         verify = house.verify.command(session.id)
         if isinstance(verify, Fault):
@@ -107,25 +107,35 @@ def kill_worker(house: House, session_id: str) -> str:
     What is told to it goes; that it must be verified stays. Source: spec/workers.md §4, edge cases 160, 176, 277, 278.
     """
     session = _worker(house, session_id, "kill")
-    house.fleet.kill(session)
-    house.mailbox.discard_tells(session.id)
-    house.events.emit("worker_killed", worker=session.id)
+    if session_id_in(house.setting.env) == session.id:
+        _note_killed(house, session.id)
+        house.fleet.kill(session)
+    else:
+        house.fleet.kill(session)
+        _note_killed(house, session.id)
     return session.id
 
 
-def remove_worker(house: House, session_id: str) -> bool:
-    """Remove a session that is over with all that was kept for it; False when it is not over, or not there.
+def remove_worker(house: House, session: Session) -> bool:
+    """Remove a session that is over with all that was kept for it; False when it is another by now, or still owed.
 
     Raises Unreadable, Unwritable. See Note [Generations].
     """
-    with workers_lease(house.setting.root):
-        if house.fleet.is_alive(session_id):
+    with workers_lock(house.setting.root):
+        now = house.fleet.exact(session.id)
+        if now is None or now.alive or now.mark != session.mark or session.id in house.verify.obligations():
             return False
-        return _end_generation(house, session_id)
+        return _end_generation(house, session.id)
+
+
+def _note_killed(house: House, session_id: str) -> None:
+    """Who ends itself, as workers do at last, is gone before anything else can be noted."""
+    house.mailbox.discard_tells(session_id)
+    house.events.emit("worker_killed", worker=session_id)
 
 
 def _validate(house: House, move: StartWorker) -> Launch:
-    """The checks of spec/workers.md §2.1, in its order."""
+    """The checks of spec/workers.md §2.1, and those of money and harm."""
     require_id(move.id, "worker id")
     if not move.prompt.strip():
         raise Refused("missing prompt: say what the worker is to do")
@@ -169,7 +179,7 @@ def _spawn(house: House, session_id: str, verify: str | None, command: list[str]
         house.verify.declare(session_id, verify)
     try:
         house.fleet.start(session_id, command, env, max_log=knobs.session_log_max_bytes, size=_size(house))
-    except BaseException:
+    except LooopError:
         house.best_effort("verify", partial(house.verify.clear, session_id))
         raise
 
@@ -239,13 +249,13 @@ def _check_program(house: House, command: str) -> None:
 
 def _program_in(command: str) -> str | None:
     """The program's word, None where only a shell could tell it."""
-    words = [word for word in command.split() if not _ASSIGNMENT.match(word)]
-    if not words:
-        return None
-    word = words[0]
-    if len(word) > 2 and word[0] == word[-1] and word[0] in "\"'":
-        word = word[1:-1]
-    return word if _PLAIN.fullmatch(word) else None
+    for word in command.split():
+        if is_assignment(word) and _PLAIN.fullmatch(word.replace("=", "", 1)):
+            continue
+        is_quoted = len(word) > 2 and word[0] == word[-1] and word[0] in "\"'"
+        plain = word[1:-1] if is_quoted else word
+        return plain if _PLAIN.fullmatch(plain) else None
+    return None
 
 
 def _prompt_file(house: House, session_id: str) -> str:

@@ -76,10 +76,17 @@ def _write_goal(house: House, move: WriteGoal, now: int) -> None:
         raise Invalid(f"goal {move.id} not written: {error}") from None
     if house.setting.knobs.shell_allow_dangerous != 1:
         for n, reflex in enumerate(spec.reflexes):
-            if isinstance(reflex.move, RunShell) and (reason := tripped(reflex.move.cmd)):
+            if reason := tripped(_shell_of(reflex.move)):
                 allow = "a person may allow it with LOOOP_SHELL_ALLOW_DANGEROUS=1"
                 raise Refused(f"goal {move.id} not written: reflex #{n} would never run: {reason} ({allow})")
     house.goals.write(move.id, move.body)
+
+
+def _shell_of(move: AnyMove) -> str:
+    """What of a move is run as a command of the loop; empty when nothing is."""
+    if isinstance(move, RunShell):
+        return move.cmd
+    return (move.verify or "") if isinstance(move, StartWorker) else ""
 
 
 def _archive_goal(house: House, move: ArchiveGoal, now: int) -> None:

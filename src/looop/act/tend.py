@@ -44,18 +44,17 @@ def _free_leases(house: House, sessions: list[Session], now: int) -> None:
 
 def _remove_old(house: House, sessions: list[Session], now: int) -> None:
     """Sessions past their retention, with all that was kept for them. One that is still to be judged stays."""
-    ttl, owed = session_ttl(house), _owed(house, sessions)
+    ttl = session_ttl(house)
     gone: list[str] = []
 
-    def remove(session_id: str) -> None:
-        if remove_worker(house, session_id):
-            gone.append(session_id)
+    def remove(session: Session) -> None:
+        if remove_worker(house, session):
+            gone.append(session.id)
 
     for session in sessions:
         changed = session.changed_at
-        if session.alive or changed is None or now - changed < ttl or session.id in owed:
-            continue
-        house.best_effort("retention", partial(remove, session.id))
+        if not session.alive and changed is not None and now - changed >= ttl:
+            house.best_effort("retention", partial(remove, session))
     if gone:
         house.events.emit("worker_pruned", workers=", ".join(gone))
         house.best_effort("worktrees", partial(_prune_worktrees, house, now))
@@ -67,13 +66,6 @@ def _prune_worktrees(house: House, now: int) -> None:
     pruned = prune_worktrees(house, lambda session_id: not house.fleet.is_alive(session_id), now)
     if pruned:
         house.events.emit("worktrees_pruned", worktrees=", ".join(pruned))
-
-
-def _owed(house: House, sessions: list[Session]) -> set[str]:
-    try:
-        return set(house.verify.obligations())
-    except Unreadable:
-        return {session.id for session in sessions}
 
 
 def session_ttl(house: House) -> int:

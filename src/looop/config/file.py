@@ -150,13 +150,23 @@ def parse_config(raw: object, path: str) -> Config:
 
 
 def program_word(command: str) -> str:
-    """The first real word of a shell command: assignments, `env` and its flags are passed over. Spec/beat.md §7."""
-    words = iter(command.split())
-    for word in words:
-        if word == "env" or word.startswith("-") or re.match(r"\w+=", word):
+    """The first real word of a shell command: assignments, `env` and its flags are passed over. Spec/beat.md §7.
+
+    `runner` where only a shell could tell it, as behind an assignment with quotes, whose parts must not pass for it.
+    """
+    for word in command.split():
+        if word == "env" or word.startswith("-"):
             continue
-        return os.path.basename(word.strip("'\"")) or "runner"
+        if not is_assignment(word):
+            return os.path.basename(word.strip("'\"")) or "runner"
+        if set(word) & set("'\"\\$`"):
+            break
     return "runner"
+
+
+def is_assignment(word: str) -> bool:
+    """Whether a shell would take the word for `NAME=value`."""
+    return re.match(r"[A-Za-z_]\w*=", word) is not None
 
 
 def _decode(path: str, data: bytes) -> object:

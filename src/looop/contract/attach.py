@@ -101,14 +101,17 @@ def attach(house: House, session_id: str, *, write: bool, size: tuple[int, int] 
 
 
 def send(house: House, session_id: str, text: str, *, enter: bool) -> str:
-    """Type a text into a live session, as a person; returns the line that was journaled. Raises as attach."""
+    """Type a text into a live session, as a person; says so in one line. Raises as attach.
+
+    The journal, whose end every prompt shows, gets its length alone: it may be a passphrase.
+    """
     session = _live(house, session_id, write=True)
     try:
         ask(session.socket, {"op": "send", "text": text, "newline": enter}, _ANSWER_S)
     except Unanswered as error:
         raise Refused(f"cannot send to {session.id}: {error}") from None
     line = f"sent to {session.id}"
-    house.note(f"{line}: {text or 'Enter'}", house.setting.clock.now())
+    house.note(f"{line}: {len(text)} characters" if text else f"{line}: Enter", house.setting.clock.now())
     return line
 
 

@@ -52,7 +52,7 @@ class Local:
         """
         root = self._house.setting.root
         try:
-            os.makedirs(root, exist_ok=True)
+            os.makedirs(root, 0o700, exist_ok=True)
         except OSError as error:
             raise Unwritable(f"cannot use {root} as data dir: {error.strerror}; LOOOP_DATA_DIR names another") from None
         settle_or_say(self._house)

@@ -21,6 +21,7 @@ from looop.rules.world import digest
 Format = Literal["plain", "ansi", "json"]
 LONGEST_REPLAY = 1 << 26
 MOST_REPLAYS = 32
+_MOST_RESIZES = 300
 _MARK_START, _MARK_BODY = b"\x1b_looop;", re.compile(rb"\x1b_looop;[a-z0-9=;]*\x1b?")
 _MODE = re.compile(rb"\x1b\[\?([0-9]+)[hl]")
 _OTHER_SCREEN = (b"47", b"1047", b"1048", b"1049")
@@ -185,6 +186,7 @@ class _Replay:
     def _begin(self) -> None:
         self._emulator: Emulator = open_emulator(*self._size)
         self._rest, self._screen = b"", None
+        self._resizes_left = _MOST_RESIZES
 
     def _feed(self, data: bytes) -> None:
         """Feed what stands between the marks; a mark that is not whole yet waits."""
@@ -197,8 +199,12 @@ class _Replay:
         self._rest = data[end:]
 
     def _obey(self, mark: re.Match[bytes]) -> int:
-        """Resize as the mark says; where what belongs to it ends. See Note [Rotation]."""
-        if mark["cols"] and is_size(int(mark["cols"]), int(mark["rows"])):
+        """Resize as the mark says; where what belongs to it ends. See Note [Rotation].
+
+        Programs can print marks, too, and a change of size is dear: it is obeyed a few hundred times, then no more.
+        """
+        if self._resizes_left and mark["cols"] and is_size(int(mark["cols"]), int(mark["rows"])):
+            self._resizes_left -= 1
             self._emulator.resize(int(mark["cols"]), int(mark["rows"]))
         if mark["offset"] is None or not self._emulator.screen().alternate_screen:
             return mark.end()

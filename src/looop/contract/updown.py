@@ -18,9 +18,10 @@ from msgspec import Struct
 
 from looop.config.file import load_config
 from looop.config.paths import Paths, program
+from looop.config.terminal import log_format
 from looop.model.errors import Refused, Unwritable
 from looop.runtime.command import pause
-from looop.runtime.lock import holder, is_held, startup_lease
+from looop.runtime.lock import holder, is_held, signal_holder, startup_lock
 from looop.state.house import House
 from looop.state.open import settle
 from looop.state.sessions import PULSE
@@ -44,7 +45,7 @@ def up(house: House, paths: Paths, *, json_log: bool = False) -> bool:
     load_config(path)
     settle(house)
     root, env = house.setting.root, _environment(house, paths, json_log=json_log)
-    with startup_lease(root):
+    with startup_lock(root):
         if is_held(root):
             return False
         if house.fleet.is_alive(PULSE):
@@ -79,13 +80,13 @@ def down(house: House) -> Down:
     known = {worker.id for worker in workers}
     late = [worker.id for worker in house.fleet.workers() if worker.alive and worker.id not in known]
     left += [f"worker {worker_id} has come up meanwhile: `looop down` again ends it" for worker_id in late]
-    house.fleet.reap(PULSE)
     return Down(ran, ended, left)
 
 
 def _environment(house: House, paths: Paths, *, json_log: bool) -> dict[str, str]:
-    """Ours. See Note [Which config]."""
-    env = dict(house.setting.env) | ({"LOOOP_LOG_FORMAT": "json"} if json_log else {})
+    """Ours, but for what belongs to a session. See Note [Which config]."""
+    env = dict(house.setting.env) | {"LOOOP_LOG_FORMAT": "json" if json_log else log_format()}
+    env.pop("LOOOP_SESSION_ID", None)
     if not paths.given_config:
         del env["LOOOP_CONFIG"]
     return env
@@ -103,10 +104,8 @@ def _await_lock(house: House) -> None:
 def _end_pulse(house: House) -> bool:
     """Ask the pulse to end, wherever it runs and even if it is stopped; a session that does not hear is killed."""
     root = house.setting.root
-    if is_held(root) and (pid := holder(root)).isdigit():
-        for number in (signal.SIGTERM, signal.SIGCONT):
-            with suppress(OSError):
-                os.kill(int(pid), number)
+    for number in (signal.SIGTERM, signal.SIGCONT):
+        signal_holder(root, number)
     deadline = monotonic() + _END_S
     while is_held(root) or house.fleet.is_alive(PULSE):
         if monotonic() > deadline:

@@ -178,7 +178,7 @@ class WorkerDetail(Struct, frozen=True):
 
     row: WorkerRow
     command: list[str]
-    prompt: str
+    task: str
     verify: str
     verify_output: str
     started_at: int | None

@@ -2,13 +2,15 @@
 
 from looop.act.launch import remove_worker, restart_worker
 from looop.contract.verbs import WorkerDetail
-from looop.model.records import VerifyResult
+from looop.model.errors import Missing
+from looop.model.ids import is_id
+from looop.model.records import Fault, VerifyResult
 from looop.model.workers import PULSE, WorkerRow
+from looop.rules.contract_text import TASK
 from looop.runtime.lock import is_held
 from looop.sense.workers import worker_rows
 from looop.session.fleet import Session
 from looop.state.house import House
-from looop.state.verify import Declared
 
 
 def rows(house: House) -> list[WorkerRow]:
@@ -20,14 +22,16 @@ def rows(house: House) -> list[WorkerRow]:
 def detail(house: House, session_id: str) -> WorkerDetail:
     """One session with all that is known of it. Raises Missing, Unreadable."""
     session = house.fleet.require(session_id)
-    row = next(row for row in rows(house) if row.id == session.id)
+    row = next((row for row in rows(house) if row.id == session.id), None)
+    if row is None:
+        raise Missing(f"session {session.id} has just been removed")
     declared, verdict = house.verify.command(session.id), house.verify.result(session.id)
     prompt = house.store.read(f"prompts/{session.id}.md")
     return WorkerDetail(
         row=row,
         command=session.command,
-        prompt=prompt.data.decode("utf-8", "replace") if prompt else "",
-        verify=declared.command if isinstance(declared, Declared) else "",
+        task=prompt.data.decode("utf-8", "replace").partition(f"{TASK}\n")[2].strip() if prompt else "",
+        verify=declared.why if isinstance(declared, Fault) else declared.command if declared else "",
         verify_output=verdict.output if isinstance(verdict, VerifyResult) else "",
         started_at=session.started_at,
         last_change=session.last_change,
@@ -50,9 +54,8 @@ def prune(house: House) -> list[str]:
 
     One that must still be verified stays until the next beat has done so.
     """
-    owed = set(house.verify.obligations())
-    over = [session.id for session in house.fleet.all() if not session.alive and session.id not in owed]
-    return [session_id for session_id in over if remove_worker(house, session_id)]
+    over = [session for session in house.fleet.all() if not session.alive and is_id(session.id)]
+    return [session.id for session in over if remove_worker(house, session)]
 
 
 def _pulse(house: House, session: Session | None, now: int) -> WorkerRow:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 
 from looop.model.errors import AlreadyRunning, Unwritable
+from looop.session.kin import birth, signal_process
 
 _TRIES, _STARTUP_TRIES, _PAUSE_S = 5, 2000, 0.01
 
@@ -64,7 +65,7 @@ class PulseLock:
     def _note_pid(self) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK
         with suppress(OSError), open(os.path.join(self._folder, "pid"), "w", opener=_opener(flags)) as file:
-            file.write(f"{os.getpid()}\n")
+            file.write(f"{os.getpid()}\n{birth(os.getpid())}\n")
 
 
 def _lock(fd: int, tries: int = _TRIES) -> bool:
@@ -78,12 +79,12 @@ def _lock(fd: int, tries: int = _TRIES) -> bool:
     return False
 
 
-def startup_lease(root: str) -> AbstractContextManager[None]:
+def startup_lock(root: str) -> AbstractContextManager[None]:
     """Hold what lets one starter of a pulse at a time look and start. Raises Unwritable. Source: edge case 226."""
     return _alone(os.path.join(root, ".lock", ".dirlock"), "another `looop up`")
 
 
-def workers_lease(root: str) -> AbstractContextManager[None]:
+def workers_lock(root: str) -> AbstractContextManager[None]:
     """Hold what lets one at a time start or remove a worker; never inside itself. Raises Unwritable."""
     return _alone(os.path.join(root, ".lock", ".workers"), "another start of a worker")
 
@@ -119,13 +120,24 @@ def is_held(root: str) -> bool:
 
 
 def holder(root: str) -> str:
-    """The pid the holder noted, empty when it cannot be told. For messages only."""
+    """The pid the holder noted, empty when it cannot be told."""
+    return _note(root)[0]
+
+
+def signal_holder(root: str, number: int) -> bool:
+    """Signal the process that holds the lock; False when it cannot be told which one that is."""
+    pid, born = _note(root)
+    return is_held(root) and pid.isdigit() and signal_process(int(pid), born, number)
+
+
+def _note(root: str) -> tuple[str, str]:
     try:
         flags = os.O_RDONLY | os.O_NONBLOCK
         with open(os.path.join(root, ".lock", "pid"), encoding="ascii", opener=_opener(flags)) as file:
-            return (file.read(32) or "").strip()
+            pid, born, *_ = [*(file.read(200) or "").split("\n"), ""]
+            return pid.strip(), born.strip()
     except (OSError, ValueError):
-        return ""
+        return "", ""
 
 
 def _opener(flags: int) -> Callable[[str, int], int]:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from signal import SIGKILL, SIGTERM
 
 from looop.session.client import Unanswered, ask
-from looop.session.kin import is_alive, kill_kin
+from looop.session.kin import is_alive, kill_kin, signal_process
 from looop.session.options import is_name
 from looop.session.record import (
     ENDED,
@@ -149,22 +149,22 @@ class Fleet:
         except Unanswered:
             return self._kill_by_signal(session)
 
-    def sweep(self, session: Session) -> int:
+    def sweep(self, session: Session) -> int | None:
         """End what an orphaned session has left, and say so in its records; the number of processes that were left.
 
-        Nothing happens when it is no orphan, and nothing is written when it is no longer there. Raises OSError.
+        None, and nothing is written, when it is no orphan or no longer there. Raises OSError.
         """
         if not session.is_orphaned:
-            return 0
+            return None
         left = self._bury(session)
         try:
             folder = Folder(session.folder)
         except FileNotFoundError:
-            return left
+            return None
         try:
             now = self._in(folder)
             if now is None or now.mark != session.mark or not now.is_orphaned:
-                return left
+                return None
             folder.write_status(
                 {
                     "state": KILLED,
@@ -222,14 +222,20 @@ class Fleet:
         return left
 
     def _in(self, folder: Folder) -> Session | None:
-        meta = read_record(META, folder.fd)
-        return Session(folder.path, meta, read_record(STATUS, folder.fd) or {}) if meta else None
+        meta = _record(META, folder.fd)
+        return Session(folder.path, meta, _record(STATUS, folder.fd) or {}) if meta else None
 
     def _kill_by_signal(self, session: Session) -> dict[str, object]:
-        """Where the socket is gone, ask with a signal; where the supervisor does not hear that, end it, too."""
+        """Where the socket is gone, ask with a signal; where the supervisor does not hear that, end it, too.
+
+        Nobody is signalled who may be somebody else.
+        """
         for number in (SIGTERM, SIGKILL):
-            if is_alive(session.pid, session.born):
-                os.kill(session.pid, number)
+            if not signal_process(session.pid, session.born, number) and is_alive(session.pid, session.born):
+                raise KillError(
+                    f"session {session.id}: nobody can tell whether process {session.pid} is its supervisor: end that "
+                    "yourself if it is, then `looop prune`"
+                )
             deadline = time.monotonic() + _KILL_S
             while time.monotonic() < deadline:
                 now = self.session(session.id)
@@ -251,10 +257,10 @@ class Fleet:
         }
 
 
-def _record(path: str) -> dict[str, object] | None:
+def _record(path: str, folder: int | None = None) -> dict[str, object] | None:
     """The record, None for what is none or must not be read. Raises OSError where a machine in need says nothing."""
     try:
-        return read_record(path)
+        return read_record(path, folder)
     except ValueError:
         return None
     except OSError as error:

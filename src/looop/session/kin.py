@@ -1,8 +1,9 @@
 """Who a process is, and which others it has started, wherever they went.
 
 Note [Identity]
-A pid is given to somebody else sooner or later. A process is therefore known by its pid, the boot it belongs to, and
-the tick at which it began; where the system does not say (no /proc), by its pid alone. A zombie is dead.
+A pid is given to somebody else sooner or later. A process is therefore known by its pid, the boot and the namespace of
+pids it belongs to, and the tick at which it began; where the system does not say (no /proc), by its pid alone. A zombie
+is dead. Of another namespace (a container, a sandbox) nobody here can tell: it is taken for alive, and never signalled.
 
 Note [Marks]
 Some programs give each command a group or session of its own. Every run carries a mark in its environment, which its
@@ -34,11 +35,16 @@ _SET_CHILD_SUBREAPER = 36
 def birth(pid: int) -> str:
     """When the process began, as one word that no other process with its pid ever has; empty when it cannot be told."""
     fields = _stat(str(pid))
-    return f"{_boot()}-{fields[_BEGAN]}" if fields else ""
+    return f"{_boot()}-{_namespace()}-{fields[_BEGAN]}" if fields else ""
 
 
 def is_alive(pid: int, born: str = "") -> bool:
     """Whether that very process runs, whoever owns it. See Note [Identity]."""
+    boot, namespace, began = _parts(born)
+    if _differ(boot, _boot()):
+        return False
+    if _differ(namespace, _namespace()):
+        return True
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
@@ -48,7 +54,15 @@ def is_alive(pid: int, born: str = "") -> bool:
     fields = _stat(str(pid))
     if fields and fields[_STATE] == "Z":
         return False
-    return not (born and fields) or born == f"{_boot()}-{fields[_BEGAN]}"
+    return not (began and fields) or began == fields[_BEGAN]
+
+
+def signal_process(pid: int, born: str, number: int) -> bool:
+    """Signal that very process; False when it cannot be told that it is the one. See Note [Identity]."""
+    boot, namespace, began = _parts(born)
+    if not began or _differ(boot, _boot()) or _differ(namespace, _namespace()):
+        return False
+    return _signal_it(str(pid), began, number)
 
 
 def marked(env: Mapping[str, str], mark: str) -> dict[str, str]:
@@ -83,7 +97,7 @@ def kill_kin(mark: str, leader: int = 0, born: str = "", parent: int = 0) -> int
         found = _Look(mark, leader if born and birth(leader) == born else 0, parent).kin() - killed
         if not found:
             break
-        killed |= {process for process in found if _kill(*process)}
+        killed |= {process for process in found if _signal_it(*process, _signal.SIGKILL)}
     return len(killed)
 
 
@@ -159,8 +173,26 @@ def _boot() -> str:
         return ""
 
 
-def _kill(pid: str, began: str) -> bool:
-    """Kill the process if it is still that one. The descriptor is had first, so that the pid cannot change hands."""
+def _parts(born: str) -> tuple[str, str, str]:
+    boot, _, rest = born.partition("-")
+    namespace, _, began = rest.partition("-")
+    return boot, namespace, began
+
+
+def _differ(one: str, other: str) -> bool:
+    """Whether both are known, and not the same."""
+    return bool(one and other) and one != other
+
+
+def _namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid").strip("pid:[]")
+    except OSError:
+        return ""
+
+
+def _signal_it(pid: str, began: str, number: int) -> bool:
+    """Signal the process if it is still that one. The descriptor is had first, so that the pid cannot change hands."""
     fd = -1
     try:
         if hasattr(os, "pidfd_open"):
@@ -168,9 +200,9 @@ def _kill(pid: str, began: str) -> bool:
         if _stat(pid)[_BEGAN] != began:
             return False
         if fd >= 0:
-            _signal.pidfd_send_signal(fd, _signal.SIGKILL)
+            _signal.pidfd_send_signal(fd, number)
         else:
-            os.kill(int(pid), _signal.SIGKILL)
+            os.kill(int(pid), number)
         return True
     except (OSError, IndexError):
         return False

@@ -21,7 +21,7 @@ from looop.session.kin import birth, is_alive
 from looop.session.light import dumps, loads
 
 META, STATUS, LOG, OLDER_LOG = "meta.json", "status.json", "output.log", "output.log.1"
-ENDS = ".ends"  # beside the sessions: touched whenever one has ended, for whoever watches
+ENDS = ".session-ended"  # in the data dir: touched whenever one has ended, for whoever watches
 STARTING, RUNNING, EXITED, KILLED = "starting", "running", "exited", "killed"
 ENDED = (EXITED, KILLED)
 TEMP = ".tmp"
@@ -46,7 +46,7 @@ class Folder:
     def announce_end(self) -> None:
         """Touch what is watched for the end of sessions; who misses it finds the record at the next look."""
         try:
-            fd = os.open(f"../{ENDS}", os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o644, dir_fd=self.fd)
+            fd = os.open(f"../../{ENDS}", os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o644, dir_fd=self.fd)
         except OSError:
             return
         os.utime(fd)
@@ -120,7 +120,13 @@ def is_left_over(name: str) -> bool:
 
 
 def remove(folder: str) -> None:
-    """Remove a folder of a session, whatever is in it; it may be gone already. Raises OSError."""
+    """Remove a folder of a session, whatever is in it, and nothing a link leads to; it may be gone already.
+
+    Raises OSError.
+    """
+    if os.path.islink(folder):
+        os.unlink(folder)
+        return
     for path, folders, files in os.walk(folder, topdown=False):
         for name in files + folders:
             inner = os.path.join(path, name)

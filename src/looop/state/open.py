@@ -71,6 +71,7 @@ def settle(house: House) -> bool:
     Raises Unwritable, Unreadable. Source: spec/cli.md §5.
     """
     try:
+        os.makedirs(house.setting.root, 0o700, exist_ok=True)
         for folder in FOLDERS:
             os.makedirs(os.path.join(house.setting.root, folder), exist_ok=True)
     except OSError as error:

@@ -23,7 +23,6 @@ FOLDERS = (
     "goals/archive",
     "prompts",
     "schedules",
-    "sessions",
 )
 
 PLAYBOOK = """\

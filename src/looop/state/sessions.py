@@ -51,9 +51,20 @@ class Sessions:
             raise Missing(f"no session {session_id!r}: {hint}")
         return session
 
+    def exact(self, session_id: str) -> Session | None:
+        """The session of exactly that id. Raises Unreadable, also where its records tell nothing."""
+        try:
+            session = self._fleet.session(session_id)
+        except OSError as error:
+            raise Unreadable(f"cannot tell how session {session_id} stands: {_what(error, self._root)}") from None
+        if session is None and self.is_there(session_id):
+            raise Unreadable(f"cannot tell how session {session_id} stands: its records cannot be read")
+        return session
+
     def is_alive(self, session_id: str) -> bool:
-        """Whether a session of exactly that id is alive. Raises Unreadable."""
-        return any(session.alive for session in self.all() if session.id == session_id)
+        """Whether a session of exactly that id is alive. Raises as `exact`."""
+        session = self.exact(session_id)
+        return bool(session and session.alive)
 
     def is_there(self, session_id: str) -> bool:
         """Whether something has that id, be its records readable or not."""
@@ -86,8 +97,8 @@ class Sessions:
         except OSError as error:
             raise Refused(f"session {session.id} cannot be ended: {error.strerror}") from None
 
-    def sweep(self, session: Session) -> int:
-        """End what an orphaned session has left; how many processes that were. Raises Unwritable."""
+    def sweep(self, session: Session) -> int | None:
+        """End what an orphaned session has left; how many processes that were, None for no orphan. Raises Unwritable."""
         try:
             return self._fleet.sweep(session)
         except OSError as error:

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from looop.runtime.command import Command
 from looop.runtime.proc import Processes
 from looop.runtime.stop import StopFlag
 from looop.session import kin
-from looop.session.kin import MARK, birth, is_alive, kill_kin, marked, unmarked
+from looop.session.kin import MARK, birth, is_alive, kill_kin, marked, signal_process, unmarked
 from tests.fakes.waiting import gone, until
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="this system shows no environments")
@@ -125,12 +126,18 @@ def test_a_birth_is_of_one_process_only() -> None:
 def test_a_stranger_with_the_pid_is_not_the_process() -> None:
     """A pid of another boot or another tick is somebody else; without a birth the pid alone counts.
 
+    Of another namespace of pids nobody can tell, so it is taken for alive, and never signalled.
+
     Source: edge cases 154, 155.
     """
-    boot, tick = birth(os.getpid()).split("-")
-    for other in (f"{boot}-{int(tick) + 1}", f"00000000-{tick}", "x"):
+    boot, namespace, tick = birth(os.getpid()).split("-")
+    for other in (f"{boot}-{namespace}-{int(tick) + 1}", f"00000000-{namespace}-{tick}"):
         assert not is_alive(os.getpid(), other)
+        assert not signal_process(os.getpid(), other, signal.SIGKILL)
     assert is_alive(os.getpid(), "")
+    assert is_alive(1 << 22, f"{boot}-1-{tick}")
+    for unknown in (f"{boot}-1-{tick}", ""):
+        assert not signal_process(os.getpid(), unknown, signal.SIGKILL)
 
 
 def test_a_zombie_is_dead() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from looop.clients.cli.show import clip, columns, width
 from looop.contract.surroundings import may_colour
 from looop.contract.verbs import WorkerDetail
-from looop.model.text import one_line
+from looop.model.text import one_line, span
 from looop.model.workers import WorkerRow
 
 _HEADINGS = ("ID", "HEALTH", "STATE", "IDLE", "UP", "ASK", "VERIFY")
@@ -41,29 +41,19 @@ def worker_lines(detail: WorkerDetail) -> list[str]:
     if detail.verify:
         lines.append(f"verify: {one_line(detail.verify)}  ·  {row.verify or 'not run yet'}")
         lines += [f"  {one_line(line)}" for line in detail.verify_output.strip().split("\n") if line]
-    task = detail.prompt.rpartition("=== YOUR TASK ===\n")[2].strip()
+    task = detail.task
     lines += ["task:", *(f"  {one_line(line)}" for line in task.split("\n"))] if task else []
     return lines
 
 
-def duration(seconds: int | None) -> str:
-    """`42s`, `5m`, `2h`, `3d`; `-` for what nobody knows."""
-    if seconds is None:
-        return "-"
-    for limit, unit, name in ((60, 1, "s"), (3600, 60, "m"), (86400, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds // unit}{name}"
-    return f"{seconds // 86400}d"
-
-
 def _cells(row: WorkerRow) -> tuple[str, ...]:
     verdict = {"pass": "pass", "fail": "FAIL"}.get(row.verify or "", "-")
-    times = (duration(row.idle_s), duration(row.uptime_s), duration(row.ask_age_s))
+    times = ("-" if known is None else span(known) for known in (row.idle_s, row.uptime_s, row.ask_age_s))
     return one_line(row.id), row.health, _state(row), *times, verdict
 
 
 def _state(row: WorkerRow) -> str:
-    return f"exit {row.exit_code}" if row.state == "exited" and row.exit_code is not None else row.state
+    return f"exit {row.exit_code}" if row.state == "exited" and row.exit_code is not None else one_line(row.state)
 
 
 def _width(text: str) -> int:

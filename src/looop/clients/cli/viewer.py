@@ -42,7 +42,8 @@ _LAST = re.compile(rb"(?:\x1c|\x1b\[(?:27;\d+;92~|92[\d:]*;\d+(?::[12])?u))(?:\x
 _INPUT_MODES = ("1", "9", "1000", "1002", "1003", "1004", "1006", "1015", "2004")
 _MODE = re.compile(r"\x1b\[\?([0-9;]{1,40})([hl])|\x1bc")
 _RESET = (
-    "\x1b[?1049l\x1b[r\x1b[m\x1b(B\x1b[?7h\x1b[?25h\x1b>\x1b[>4;0m\x1b[=0u"
+    "\x1b[?1049l\x1b[!p\x1b[r\x1b[m\x1b(B\x1b[4l"
+    "\x1b[?5l\x1b[?6l\x1b[?69l\x1b[?7h\x1b[?25h\x1b[0 q\x1b>\x1b[>4;0m\x1b[=0u"
     + "".join(f"\x1b[?{mode}l" for mode in _INPUT_MODES)
     + "\x1b[999;1H\r\n"
 ).encode()
