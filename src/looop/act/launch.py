@@ -20,6 +20,7 @@ from functools import partial
 from msgspec import Struct
 
 from looop.act.announce import announce, intent_of
+from looop.act.orphans import end_orphan
 from looop.config.file import Config, is_assignment, load_config, program_word
 from looop.config.session import session_id as session_id_in
 from looop.model.errors import LooopError, Refused, Unreadable
@@ -101,12 +102,15 @@ def restart_worker(house: House, session_id: str) -> str:
     return session.id
 
 
-def kill_worker(house: House, session_id: str) -> str:
+def kill_worker(house: House, session_id: str, now: int) -> str:
     """End a live worker with all its processes; returns its id. Raises LooopError.
 
-    What is told to it goes; that it must be verified stays. Source: spec/workers.md §4, edge cases 160, 176, 277, 278.
+    What is told to it goes; that it must be verified stays. What a dead supervisor left is ended, too. Source: spec/workers.md §4, edge cases 160, 176, 277, 278.
     """
     session = _worker(house, session_id, "kill")
+    if session.is_orphaned:
+        end_orphan(house, session, now)
+        return session.id
     if session_id_in(house.setting.env) == session.id:
         _note_killed(house, session.id)
         house.fleet.kill(session)

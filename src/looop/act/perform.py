@@ -26,6 +26,7 @@ from looop.model.moves import (
 )
 from looop.model.records import Schedule
 from looop.rules.goals import parse_goal
+from looop.rules.launch import names_prompt
 from looop.rules.shell import tripped
 from looop.runtime.clock import second_stamp
 from looop.state.house import House
@@ -74,19 +75,24 @@ def _write_goal(house: House, move: WriteGoal, now: int) -> None:
         spec = parse_goal(move.body)
     except Invalid as error:
         raise Invalid(f"goal {move.id} not written: {error}") from None
-    if house.setting.knobs.shell_allow_dangerous != 1:
-        for n, reflex in enumerate(spec.reflexes):
-            if reason := tripped(_shell_of(reflex.move)):
-                allow = "a person may allow it with LOOOP_SHELL_ALLOW_DANGEROUS=1"
-                raise Refused(f"goal {move.id} not written: reflex #{n} would never run: {reason} ({allow})")
+    allow = house.setting.knobs.shell_allow_dangerous == 1
+    for n, reflex in enumerate(spec.reflexes):
+        if why := _why_never(reflex.move, allow=allow):
+            raise Refused(f"goal {move.id} not written: reflex #{n} would never run: {why}")
     house.goals.write(move.id, move.body)
 
 
-def _shell_of(move: AnyMove) -> str:
-    """What of a move is run as a command of the loop; empty when nothing is."""
-    if isinstance(move, RunShell):
-        return move.cmd
-    return (move.verify or "") if isinstance(move, StartWorker) else ""
+def _why_never(move: AnyMove, *, allow: bool) -> str:
+    """Why a reflex with this move could only ever fail, empty when it may work."""
+    command = move.cmd if isinstance(move, RunShell) else ""
+    if isinstance(move, StartWorker):
+        command = move.verify or ""
+        if not move.prompt.strip():
+            return "missing prompt: say what the worker is to do"
+        if move.command and move.command.strip() and not names_prompt(move.command):
+            return "its command has no {{prompt_file}}, where the worker finds its task"
+    reason = "" if allow else tripped(command)
+    return f"{reason} (a person may allow it with LOOOP_SHELL_ALLOW_DANGEROUS=1)" if reason else ""
 
 
 def _archive_goal(house: House, move: ArchiveGoal, now: int) -> None:
@@ -119,7 +125,7 @@ def _drop_schedule(house: House, move: DropSchedule, now: int) -> None:
 
 
 def _kill_worker(house: House, move: KillWorker, now: int) -> None:
-    kill_worker(house, move.id)
+    kill_worker(house, move.id, now)
 
 
 _EFFECTS: dict[type, Callable[[House, Any, int], None]] = {

@@ -80,7 +80,7 @@ class Local:
     def kill_worker(self, worker_id: str) -> str:
         from looop.act.launch import kill_worker
 
-        return kill_worker(self._house, worker_id)
+        return kill_worker(self._house, worker_id, self._house.setting.clock.now())
 
     def restart_worker(self, worker_id: str) -> str:
         from looop.contract.workers import restart

@@ -64,8 +64,8 @@ class Decider(Struct, frozen=True):
         """
         try:
             judgement = self._judge(world, memory, now)
-            firing = judgement.firing
-            if firing is None or not waits_for_another(memory, firing.label):
+            firing = next((held for held in judgement.held if waits_for_another(memory, held.label)), None)
+            if firing is None:
                 return None
             attempt = self._reflex(Case(world, memory, judgement, now), firing)
         except LooopError as error:

@@ -88,8 +88,10 @@ FACTS: dict[str, Fact] = {
     "worktrees_pruned": Fact("worktree.pruned", "info", "worktrees that have served removed: {worktrees}"),
     "claim_reaped": Fact("claim.reaped", "info", "lease {claim} is free again: its holder {session!r} is gone"),
     "reap_skipped": Fact("claim.reap_skipped", "warn", "leases stay as they are: {error}", row=False),
-    "worker_verify": Fact("worker.verify", "info", "{worker} passed: {cmd}"),
-    "worker_verify_failed": Fact("worker.verify", "warn", "{worker} failed ({_how}): {cmd}", event="worker_verify"),
+    "worker_verify": Fact("worker.verify", "info", "verify of {worker} passed: {cmd}"),
+    "worker_verify_failed": Fact(
+        "worker.verify", "warn", "verify of {worker} failed ({_how}): {cmd}", event="worker_verify"
+    ),
     "verify_deferred": Fact(
         "worker.verify_deferred", "warn", "this beat's time for verify is spent: {worker} wait for the next", row=False
     ),

@@ -23,6 +23,7 @@ class WorkerRow(Struct, frozen=True):
     derived_from: str
     verify: Literal["pass", "fail"] | None = None
     verify_output: str = ""
+    started_at: int | None = None
     idle_s: int | None = None
     uptime_s: int | None = None
     ask: str | None = None

@@ -39,14 +39,19 @@ class Firing(Struct, frozen=True):
 class Judgement(Struct, frozen=True):
     """The verdict over all goals. `ledger` is what to remember; `news` lines belong in the journal, once.
 
-    `spent` says of each reflex that holds and may not fire why it may not.
+    `held` are the first reflexes that hold and may fire, one a goal, most neglected goal first. `spent` says of each reflex that holds and may not fire why it may not.
     """
 
-    firing: Firing | None
+    held: list[Firing]
     statuses: list[GoalStatus]
     ledger: ReflexLedger
     news: list[str]
     spent: list[str] = []
+
+    @property
+    def firing(self) -> Firing | None:
+        """The reflex that moves."""
+        return self.held[0] if self.held else None
 
     @property
     def why_none(self) -> str:
@@ -62,7 +67,7 @@ def judge(world: World, ledger: ReflexLedger | None, activity: Mapping[str, int]
     """
     known = ledger.goals if ledger else {}
     shared = _shared_scope(world, now)
-    firing: Firing | None = None
+    held: list[Firing] = []
     statuses: list[GoalStatus] = []
     remembered: dict[str, GoalReflexes] = {}
     news: list[str] = []
@@ -72,7 +77,7 @@ def judge(world: World, ledger: ReflexLedger | None, activity: Mapping[str, int]
         seen = _judge_goal(goal, text, known.get(goal), scope, world)
         if ledger is None:
             seen = _hold_fire(seen, world.hash)
-        firing = firing or seen.firing
+        held += seen.held[:1]
         news += seen.news
         spent += seen.spent
         if seen.status:
@@ -80,7 +85,7 @@ def judge(world: World, ledger: ReflexLedger | None, activity: Mapping[str, int]
         if seen.memory.rules or seen.memory.broken:
             remembered[goal] = seen.memory
     statuses.sort(key=lambda status: status.goal)
-    return Judgement(firing=firing, statuses=statuses, ledger=ReflexLedger(goals=remembered), news=news, spent=spent)
+    return Judgement(held=held, statuses=statuses, ledger=ReflexLedger(goals=remembered), news=news, spent=spent)
 
 
 def fired(ledger: ReflexLedger, firing: Firing, world: World, *, failed: bool = False) -> ReflexLedger:

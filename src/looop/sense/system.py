@@ -40,7 +40,9 @@ def _sessions(house: House, now: int) -> dict[str, Any]:
 
 
 def _worker_signal(row: WorkerRow) -> dict[str, Any]:
+    """When it started is part of it: a second worker that ends just as the first did is news."""
     signal = {"id": row.id, "state": row.state, "exit_code": row.exit_code, "health": row.health}
+    signal |= {"started_at": row.started_at} if row.started_at is not None else {}
     return signal | ({"verify": row.verify} if row.verify else {})
 
 

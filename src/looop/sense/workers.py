@@ -63,6 +63,7 @@ def _row(house: House, session: Session, around: _Around) -> WorkerRow:
         derived_from=fares.derived_from + (_BLIND if alive and around.asks is None else ""),
         verify=verdict,
         verify_output=output,
+        started_at=session.started_at,
         idle_s=silence.counted_s if silence else None,
         uptime_s=_uptime(session, now),
         ask=waits.ask if waits else None,

@@ -59,6 +59,8 @@ class Sessions:
             raise Unreadable(f"cannot tell how session {session_id} stands: {_what(error, self._root)}") from None
         if session is None and self.is_there(session_id):
             raise Unreadable(f"cannot tell how session {session_id} stands: its records cannot be read")
+        if session is None:
+            self.all()
         return session
 
     def is_alive(self, session_id: str) -> bool:

@@ -28,7 +28,7 @@ def worker() -> None:
 @worker.command("start")
 @click.argument("worker_id", metavar="ID", shell_complete=_goal_ids)
 @click.argument("prompt", nargs=-1)
-@click.option("--command", metavar="CMD", help="Instead of worker_command; {{prompt_file}} is its task.")
+@click.option("--command", metavar="CMD", help="Instead of worker_command; it must name {{prompt_file}}, its task.")
 @click.option("--verify", metavar="CMD", help="Run once it has ended: exit code 0 is a pass. It must change nothing.")
 @journal_option
 def worker_start(
