@@ -76,14 +76,20 @@ def assert_goes_on(fleet: Fleet, token: str) -> None:
     """No process, socket or folder is left, and the id is as good as new."""
     session = fleet.session("a")
     assert fleet.reap("a") == (session is not None)
-    fleet.clean()
-    assert os.listdir(os.path.join(fleet._root, "sessions")) == [] if os.path.isdir(f"{fleet._root}/sessions") else True
+    until(lambda: nothing_is_left(fleet), 2, "the end of all debris")
     until(lambda: processes(token) == [], 2, "the end of all processes")
     if session:
         assert not os.path.exists(session.socket)
     fleet.start("a", ["true"], ENV)
     assert ended(fleet, "a").exit_code == 0
     assert fleet.reap("a")
+
+
+def nothing_is_left(fleet: Fleet) -> bool:
+    """Whether cleaning up has removed everything; who is just dying still lives for a moment."""
+    fleet.clean()
+    folder = os.path.join(fleet._root, "sessions")
+    return not os.path.isdir(folder) or os.listdir(folder) == []
 
 
 @pytest.mark.parametrize("kind", ENDS)

@@ -8,9 +8,9 @@ import _socket
 import os
 
 CALLS = (
-    *("open", "close", "read", "write", "pwrite", "ftruncate", "stat", "fstat", "lstat", "rename", "unlink", "rmdir"),
-    *("mkdir", "makedirs", "listdir", "fork", "posix_spawn", "posix_spawnp", "openpty", "ttyname", "waitpid", "waitid"),
-    *("pipe", "dup2", "kill", "killpg", "pidfd_open", "set_blocking", "closerange"),
+    *("open", "close", "read", "write", "pwrite", "ftruncate", "fsync", "stat", "fstat", "lstat", "rename", "unlink"),
+    *("mkdir", "rmdir", "makedirs", "listdir", "fork", "setsid", "posix_spawn", "posix_spawnp", "openpty", "ttyname"),
+    *("waitpid", "waitid", "pipe", "dup2", "kill", "killpg", "pidfd_open", "set_blocking", "closerange"),
 )
 SIGNAL_CALLS = ("signal", "set_wakeup_fd", "pidfd_send_signal", "pthread_sigmask")
 

@@ -10,10 +10,14 @@ import pytest
 
 from looop.config.file import parse_config
 from looop.contract.doctor import Checkup, Finding
+from looop.contract.emulator import Cursor
 from looop.contract.money import CostReport, GoalBill, Spent
-from looop.contract.verbs import Failing, GoalView, Money, SensorRun, SensorView, StateView
+from looop.contract.screens import Screenshot, ShownCell
+from looop.contract.verbs import Failing, GoalView, Money, SensorRun, SensorView, StateView, WorkerDetail
+from looop.contract.worktree import Kept, Made, Pruned, WorktreeView
 from looop.model.prompt import GoalStatus
 from looop.model.report import BeatReport, SectionSize
+from looop.model.workers import WorkerRow
 from tests.fakes.command import Looop
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +62,20 @@ def test_the_goal_of_the_readme_is_bounded(looop: Looop) -> None:
     assert (looop.folder / "app-uncommitted.log").read_text().count("?? draft.txt\n") == 3
 
 
-RECORDS = [StateView, Failing, Money, BeatReport, SectionSize, GoalView, GoalStatus, SensorView, SensorRun]
+RECORDS: list[type[msgspec.Struct]] = [
+    StateView,
+    Failing,
+    Money,
+    BeatReport,
+    SectionSize,
+    GoalView,
+    GoalStatus,
+    SensorView,
+    SensorRun,
+]
+
+
+RECORDS += [WorkerRow, WorkerDetail, Screenshot, Cursor, ShownCell, WorktreeView, Made, Pruned, Kept]
 
 
 @pytest.mark.parametrize("record", [*RECORDS, CostReport, Spent, GoalBill, Checkup, Finding])

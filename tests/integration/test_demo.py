@@ -55,6 +55,15 @@ if [ "$(wc -l <"$DEMO_FOLDER/calls")" -ge "$DEMO_AT" ] && mkdir "$DEMO_FOLDER/se
 fi
 exec "$DEMO_GIT" "$@"
 """
+GIT_THAT_HANGS = """\
+#!/bin/sh
+# git, but the worker's repair never ends, and sends a signal to the demo
+case "$*" in *revert*) ;; *) exec "$DEMO_GIT" "$@" ;; esac
+while [ ! -s "$DEMO_FOLDER/pid" ]; do sleep 0.01; done
+trap '' HUP TERM INT
+for name in $DEMO_SIGNALS; do kill -s "$name" "$(cat "$DEMO_FOLDER/pid")"; done
+sleep 60
+"""
 
 
 @pytest.fixture
@@ -96,7 +105,35 @@ class Machine:
         return process.returncode, out, err
 
     def left(self):
-        return sorted(path.name for path in self.scratch.iterdir())
+        """What is left in the scratch place, and every process that began there."""
+        return sorted(path.name for path in self.scratch.iterdir()) + self.running()
+
+    def running(self):
+        """The processes, workers and their supervisors too, that have this machine's environment."""
+        mark, found = b"\0TMPDIR=" + os.fsencode(self.scratch) + b"\0", []
+        for pid in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc/self") else []):
+            try:
+                with open(f"/proc/{pid}/environ", "rb") as environ, open(f"/proc/{pid}/comm") as comm:
+                    found += [comm.read().strip()] if mark in b"\0" + environ.read() + b"\0" else []
+            except OSError:
+                continue
+        return found
+
+    def put_git(self, text):
+        """Another git, first on the PATH; returns the environment that has it."""
+        bin_dir = self.folder / "bin"
+        bin_dir.mkdir()
+        (bin_dir / "git").write_text(text)
+        (bin_dir / "git").chmod(0o755)
+        path = f"{bin_dir}:{self.env['PATH']}"
+        return {"PATH": path, "DEMO_GIT": GIT, "DEMO_FOLDER": str(self.folder)}
+
+    def interrupted(self, **env):
+        """A demo that is told its pid; its exit code and what it said."""
+        process = self.start(**env)
+        (self.folder / "pid").write_text(str(process.pid))
+        out, err = process.communicate(timeout=50)
+        return process.returncode, out, err
 
     def kept(self):
         [name] = self.left()
@@ -150,12 +187,16 @@ def test_keeps_a_world_in_its_desired_state(machine):
     tests = subprocess.run([sys.executable, "-B", "-m", "unittest"], cwd=root / "app", capture_output=True)
     assert tests.returncode == 0, tests.stderr
     journal = (root / "looop" / "journal.md").read_text()
-    assert journal.count(f"reflex tests-green#0 · run-shell · {REPAIR}") == 2
+    assert journal.count("reflex tests-green#0 · start-worker tests-green") == 2
     outcomes = [json.loads(path.read_text()) for path in (root / "looop" / "runs").glob("*/outcome.json")]
-    assert sorted(outcome["source"] for outcome in outcomes) == ["none"] * 3 + ["reflex tests-green#0"] * 2
+    assert sorted(outcome["source"] for outcome in outcomes) == ["none"] * 4 + ["reflex tests-green#0"] * 2
     assert not (root / "looop" / "cost.jsonl").exists()
     assert not list((root / "looop").glob("runs/*/prompt.md"))
-    assert "6 beats, 2 repairs, 0 model calls, $0.00" in out
+    assert "7 beats, 2 repairs, 0 model calls, $0.00" in out
+    verdict = json.loads((root / "looop" / "verify" / "tests-green.json").read_text())
+    assert verdict["ok"] is True
+    assert git(root / "app", "worktree", "list").count("\n") == 0
+    assert machine.running() == []
     assert not (machine.folder / "state").exists()
 
 
@@ -177,7 +218,7 @@ def test_leaves_nothing(machine):
     """Without --keep nothing is left behind, and stdout is plain text of at most 80 columns."""
     code, out, err = machine.demo()
     assert (code, err, machine.left()) == (0, "", [])
-    assert "\x1b" not in out and "!" not in out.replace("&& !sensor", "").replace("!sensor", "")
+    assert "\x1b" not in out and "!" not in re.sub("!(worker|sensor)[.]", "", out)
     ours = (str(machine.scratch), sys.prefix)
     assert [line for line in out.splitlines() if len(line) > 80 and not any(path in line for path in ours)] == []
 
@@ -198,27 +239,26 @@ def test_a_terminal_without_unicode(machine):
     assert "tests: failed 0 > 2 - head" in out
 
 
-@pytest.mark.parametrize("at", [1, 7, 20, 33, 60, 80])
+@pytest.mark.parametrize("at", [1, 7, 20, 33, 45, 60, 80, 100, 130])
 @pytest.mark.parametrize(("signals", "expected"), [("INT INT", 130), ("TERM", 143), ("HUP TERM INT", 129)])
 def test_a_signal_leaves_nothing(machine, at, signals, expected):
-    """Ctrl-C, SIGTERM and a closed terminal end it at any point, also twice, and nothing is left."""
-    bin_dir = machine.folder / "bin"
-    bin_dir.mkdir()
-    (bin_dir / "git").write_text(GIT_WRAPPER)
-    (bin_dir / "git").chmod(0o755)
-    process = machine.start(
-        PATH=f"{bin_dir}:{machine.env['PATH']}",
-        DEMO_GIT=GIT,
-        DEMO_AT=str(at),
-        DEMO_SIGNALS=signals,
-        DEMO_FOLDER=str(machine.folder),
-    )
-    (machine.folder / "pid").write_text(str(process.pid))
-    out, err = process.communicate(timeout=50)
-    assert process.returncode == expected, (out, err)
+    """Ctrl-C, SIGTERM and a closed terminal end it at any point, also twice; no folder and no process is left."""
+    code, out, err = machine.interrupted(**machine.put_git(GIT_WRAPPER), DEMO_AT=str(at), DEMO_SIGNALS=signals)
+    assert code == expected, (out, err)
     assert "Traceback" not in err
-    assert "6 beats" not in out
+    assert "7 beats" not in out
     assert machine.left() == []
+
+
+@pytest.mark.parametrize(("signals", "expected"), [("INT", 130), ("TERM TERM", 143), ("HUP", 129)])
+def test_a_signal_while_the_worker_works_leaves_nothing(machine, signals, expected):
+    """A worker that hears no signal itself, in the middle of its work, is gone with the demo and its folder."""
+    began = time.monotonic()
+    code, out, err = machine.interrupted(**machine.put_git(GIT_THAT_HANGS), DEMO_SIGNALS=signals)
+    assert (code, err.strip()) == (expected, "")
+    assert "the loop starts a worker" in out and "the loop looks again" not in out
+    assert machine.left() == []
+    assert time.monotonic() - began < 30
 
 
 def test_a_reader_who_goes_away_leaves_nothing(machine):
@@ -276,22 +316,29 @@ class Planted(Loop):
         tell(self, keep=keep, repair=self.repair)
 
 
-FAKE_REVERT = "git -C ../app commit --quiet --allow-empty -m 'Revert nothing'"
+APP = '"$(git rev-parse --git-common-dir)/.."'
+FAKE_REVERT = "git commit --quiet --allow-empty -m 'Revert nothing'"
+FAKE_MERGE = f"git -C {APP} merge --quiet --ff-only $(git rev-parse HEAD)"
 
 
 @pytest.mark.parametrize(
     ("repair", "said"),
     [
-        ("echo nothing", "expected one new commit on top of the one that broke the app"),
-        ("exit 3", "reflex tests-green#0 to move, and to end well, but the beat was failed"),
-        (FAKE_REVERT, "expected goal tests-green to read done, but the beat was decided"),
-        ("git -C ../app reset --quiet --hard HEAD~1", "expected one new commit on top"),
-        (f"{REPAIR} && touch ../app/litter", "expected the files to be those of commit"),
+        ("echo nothing", "expected worker tests-green to end well, but it exited with 1: "),
+        ("exit 3", "expected worker tests-green to end well, but it exited with 3: "),
+        ("kill -KILL $$", "expected worker tests-green to end well, but it exited with 137: "),
+        ("exit 0", "expected one new commit on top of the one that broke the app"),
+        (f"{FAKE_REVERT}; {FAKE_MERGE}; exit 0", "expected goal tests-green to read done, but the beat was decided"),
+        (f"git -C {APP} reset --quiet --hard HEAD~1; exit 0", "expected one new commit on top"),
+        (f"{REPAIR}; touch {APP}/litter-$$", "expected the files to be those of commit"),
+        (f"{REPAIR}; touch litter", "expected worker tests-green to end well"),
+        ("sleep 60", "expected worker tests-green to end within 2 s"),
     ],
 )
 def test_a_repair_that_does_not_repair_is_found_out(repair, said, tmp_path, monkeypatch, capsys):
     """When the reflex does not do what it should, the demo ends with exit code 1 and what was expected."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("looop.clients.demo.story._WORKER_S", 2)
     environ, handlers = dict(os.environ), [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
     engine = Planted()
     engine.repair = repair
@@ -317,7 +364,7 @@ class Spending(Planted):
 def test_the_bill_is_counted(tmp_path, monkeypatch):
     """The number of model calls comes from the ledger: one row in it, and the demo fails."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with pytest.raises(NotAsPromised, match="expected no model to be asked, but 6 model calls"):
+    with pytest.raises(NotAsPromised, match="expected no model to be asked, but 7 model calls"):
         tell(Spending(), keep=False)
 
 
@@ -341,6 +388,11 @@ def test_a_whole_telling_is_quick(machine):
     [
         (Change("changed", "snap:sensor-a", '{"n":1,"x":2}', '{"n":3,"x":2}', "trusted"), "a: n 1 → 3"),
         (Change("changed", "snap:sensor-a", '{"n":1}', '{"m":true}', "trusted"), "a: m null → yes · n 1 → null"),
+        (
+            Change("changed", "snap:sys-sessions", "[]", '[{"id":"w","health":"dead"}]', "trusted"),
+            "sys-sessions: none → w (health dead)",
+        ),
+        (Change("changed", "snap:sys-x", "[1]", "[2]", "trusted"), "sys-x: [1] → [2]"),
         (Change("changed", "snap:sensor-a", "no json", "nor this", "trusted"), "a: no json → nor this"),
         (Change("added", "snap:sensor-a", None, '{"n":1}', "trusted"), "a is added"),
         (Change("changed", "goal:g", None, None, "trusted"), "goal:g is edited"),

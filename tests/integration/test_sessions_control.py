@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +31,7 @@ from tests.fakes.sessions import (
 )
 from tests.fakes.waiting import until
 from tests.integration.test_sessions import private
+from tests.integration.test_sessions_places import together
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at processes in /proc")
 CAT = "stty -echo; echo ready; exec cat"
@@ -151,7 +154,8 @@ def test_detach_lets_the_attached_go(cat: Session) -> None:
 
 def test_everybody_who_kills_is_answered(fleet: Fleet) -> None:
     """Ten clients that kill at once are all told the same end, which is on disk by then. Source: edge case 170."""
-    session = start(fleet, "a", "trap '' HUP; sleep 60; sleep 60")
+    session = start(fleet, "a", "trap '' HUP; echo ready; sleep 60; sleep 60")
+    shows(session, b"ready")
     connections = [connected(session) for _ in range(10)]
     for connection in connections:
         connection.sendall(b'{"op":"kill"}\n')
@@ -159,6 +163,14 @@ def test_everybody_who_kills_is_answered(fleet: Fleet) -> None:
         said = json.loads(line_from(connection))
         assert (said["ok"], said["data"]["state"]) == (True, "killed")
         assert not now(fleet, "a").alive
+
+
+def test_a_kill_that_comes_late_hears_the_same(fleet: Fleet) -> None:
+    """Whoever kills while a session is ending, answered or not, returns with the end on disk. Source: item 170."""
+    for turn in range(5):
+        session = start(fleet, f"s{turn}", "sleep 60")
+        said = together(8, lambda _, session=session: (fleet.kill(session)["state"], now(fleet, session.id).state))  # type: ignore[misc]
+        assert said == [("killed", "killed")] * 8
 
 
 def test_a_worker_may_end_itself(fleet: Fleet) -> None:
@@ -243,6 +255,21 @@ def test_a_hundred_connections_do_no_harm(fleet: Fleet, cat: Session) -> None:
         assert b"too many clients" in line_from(connection)
     assert len(os.listdir(f"/proc/{cat.pid}/fd")) < 50
     assert fleet.kill(cat)["state"] == "killed"
+
+
+def test_a_client_of_a_busy_session_waits_its_turn(fleet: Fleet) -> None:
+    """Where many wait to be let in, one more waits a moment, too, and then says that nobody listens. Source: §3.4."""
+    session = start(fleet, "a", "sleep 60")
+    os.kill(session.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    with pytest.raises(Unanswered, match="no supervisor listens"):
+        for _ in range(200):
+            connected(session)
+    assert 1 <= time.monotonic() - began < 3
+    timer = threading.Timer(0.3, os.kill, (session.pid, signal.SIGCONT))
+    timer.start()
+    assert connected(session)
+    timer.join()
 
 
 def test_clients_that_leave_are_forgotten(cat: Session) -> None:

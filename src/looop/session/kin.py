@@ -6,9 +6,9 @@ the tick at which it began; where the system does not say (no /proc), by its pid
 
 Note [Marks]
 Some programs give each command a group or session of its own. Every run carries a mark in its environment, which its
-children inherit wherever they go; a run inside a run carries both marks. Whoever has cleared its environment belongs to
-its parent, and to the session of a leader that is known to be ours; a variable without our mark says that it belongs to
-somebody else. Where the system shows no environments, nothing is found.
+children inherit wherever they go; a run inside a run carries both marks. Whoever has cleared its environment, or hides
+it, belongs to its parent, and to the session of a leader that is known to be ours; a variable without our mark says
+that it belongs to somebody else. Where the system shows no environments, nothing is found.
 
 Note [Adoption]
 Whose parent ends is adopted by init, and is then nobody's any more if it has cleared its environment. Where the system
@@ -118,6 +118,8 @@ class _Look:
         fields = self._table[pid]
         try:
             marks = _marks(pid)
+        except PermissionError:
+            marks = None
         except OSError:
             return False
         if marks is not None:

@@ -6,6 +6,10 @@ in it: it is made under another name, and to be renamed is to win the id.
 Note [Full disk]
 The status takes a fixed room, so that the last word of a session can be written over the one before it where the disk
 has no place for another file. A reader that meets half of each finds no JSON, and looks again.
+
+Note [Power cut]
+A folder without a whole `meta.json` is touched by nobody, and would hold its id for ever: so that record, and it alone,
+is on the disk itself before the folder has its name. A status that is lost with the power is one of the dead.
 """
 
 from __future__ import annotations
@@ -59,8 +63,12 @@ class Folder:
         return False
 
     def write_meta(self, record: dict[str, object]) -> None:
-        """Who this session is. Raises OSError."""
-        os.close(self._replace(META, _line(record)))
+        """Who this session is. Raises OSError. See Note [Power cut]."""
+        fd = self._replace(META, _line(record))
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
     def write_status(self, record: dict[str, object]) -> None:
         """How it stands; over the status before where the disk is full. Raises OSError. See Note [Full disk]."""

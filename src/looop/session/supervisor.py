@@ -48,6 +48,7 @@ def main(words: list[str]) -> int:
         return 1
     if os.fork():
         os._exit(0)
+    os.setsid()
     try:
         return Supervisor(options).run()
     except OSError as error:

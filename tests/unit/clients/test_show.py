@@ -12,6 +12,7 @@ from looop.model.prompt import GoalStatus
 from looop.model.records import Parked
 from looop.model.report import BeatReport, SectionSize
 from looop.model.text import one_line, visible
+from looop.model.workers import WorkerRow
 from looop.model.world import Change
 
 MONEY = Money(tokens_today=0, max_daily_usd=10.0, max_daily_tokens=None, max_goal_usd=None, reached="", unmetered="")
@@ -206,6 +207,39 @@ def test_money_is_shown_where_somebody_may_be_asked() -> None:
     limits = Money(tokens_today=7, max_daily_usd=None, max_daily_tokens=9, max_goal_usd=None, reached="", unmetered="")
     line = "runner: none  ·  today: 1.25 USD  ·  7 of 9 tokens"
     assert state_lines(seen(spent_today_usd=1.25, money=limits))[1] == line
+
+
+def worker(name: str, **changes: Any) -> dict[str, Any]:
+    """A worker as `state` has it: alive and busy, but for what differs."""
+    row = WorkerRow(name, "running", True, None, None, "busy", "output 2s ago")
+    found: dict[str, Any] = msgspec.to_builtins(replace(row, **changes))
+    return found
+
+
+def test_workers_are_shown() -> None:
+    """Who lives is listed with state, health and its reason; the dead only when their work failed its verify.
+
+    Source: spec/cli.md §2 `state`.
+    """
+    dead = {"state": "exited", "alive": False, "exit_code": 0, "health": "dead", "derived_from": "it exited with 0"}
+    rows = [
+        worker("a"),
+        worker("b", health="waiting-ask", derived_from="ask b-1 has waited 2m"),
+        worker("c", **dead, verify="pass"),
+        worker("d\x1b", **dead, verify="fail", verify_output="one\n2 \x1bfailed\n"),
+        worker("e", **dead, verify="fail"),
+    ]
+    lines = state_lines(seen(workers=rows, journal_tail=["- now"]))
+    assert "workers: 2 live / 5" in lines[0]
+    assert lines[1:-2] == [
+        "workers (live):",
+        "  ● a  running  busy: output 2s ago",
+        "  ● b  running  waiting-ask: ask b-1 has waited 2m",
+        "workers (verify failed):",
+        "  ✗ d\\x1b  it exited with 0: 2 \\x1bfailed",
+        "  ✗ e  it exited with 0",
+    ]
+    assert not any("workers (" in line for line in state_lines(seen(workers=rows[2:3])))
 
 
 def test_what_keeps_the_runner_from_being_asked() -> None:

@@ -212,3 +212,28 @@ def test_a_mark_of_nobody_is_left_alone() -> None:
 
 def _marks_of(pid: int) -> list[str] | None:
     return kin._marks(str(pid))
+
+
+HIDES = """
+import ctypes, os, time
+from looop.session import kin
+if os.getuid() == 0: os.setuid(65534)
+reader, writer = os.pipe()
+child = os.fork()
+if child == 0:
+    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+    os.write(writer, b"x")
+    time.sleep(60)
+os.read(reader, 1)
+try: kin._marks(str(child)); print("shown")
+except PermissionError: print("hidden")
+print(kin.kill_kin("other"), kin.kill_kin("other", parent=os.getpid()), os.waitpid(child, 0)[1])
+"""
+
+
+def test_who_hides_its_environment_belongs_to_its_parent() -> None:
+    """A program that lets nobody look, as agents for keys do, is found by its parent. Source: users.md, Orphans."""
+    path = os.path.dirname(os.path.dirname(sys.modules["looop"].__file__ or ""))
+    command = [sys.executable, "-c", HIDES]
+    told = subprocess.run(command, env={**ENV, "PYTHONPATH": path}, capture_output=True, text=True)
+    assert told.stdout == "hidden\n0 1 9\n", told.stderr

@@ -87,6 +87,7 @@ def state_lines(view: StateView, changed: list[str] | None = None) -> list[str]:
     for stem, snapshot in sorted(view.snapshots.items()):
         signal = snapshot.get("signal", snapshot) if isinstance(snapshot, dict) else snapshot
         lines.append(f"  {one_line(stem)}  {one_line(compact(signal))}")
+    lines += _worker_lines(view.workers)
     lines += ["journal (latest):"] if view.journal_tail else []
     lines += [f"  {one_line(line)}" for line in view.journal_tail[-3:]]
     lines = [clip(line, wide) for line in lines]
@@ -146,6 +147,20 @@ def _status_line(status: GoalStatus) -> str:
     if status.suspended:
         note += f"  (suspended: {', '.join(f'reflex #{n}' for n in status.suspended)})"
     return f"  {mark} {one_line(status.goal)}  {status.status}{note}"
+
+
+def _worker_lines(workers: list[dict[str, Any]]) -> list[str]:
+    """Who lives, and how; then whose work did not pass its verify."""
+    lines = []
+    live = [row for row in workers if row.get("alive")]
+    failed = [row for row in workers if not row.get("alive") and row.get("verify") == "fail"]
+    for heading, mark, rows in (("workers (live):", "●", live), ("workers (verify failed):", "✗", failed)):
+        lines += [heading] if rows else []
+        for row in rows:
+            why = row["derived_from"] if row["alive"] else row["verify_output"].strip().split("\n")[-1]
+            how = f"{row['state']}  {row['health']}" if row["alive"] else row["derived_from"]
+            lines.append(f"  {mark} {one_line(row['id'])}  {one_line(how)}{': ' if why else ''}{one_line(why)}")
+    return lines
 
 
 def change_lines(changes: list[Change] | None) -> list[str]:

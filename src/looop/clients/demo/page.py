@@ -89,9 +89,17 @@ def difference(change: Change) -> str:
         return f"{name} is {'edited' if change.kind == 'changed' else change.kind}"
     old, new = _value(change.old), _value(change.new)
     if not isinstance(old, dict) or not isinstance(new, dict):
-        return f"{name}: {change.old} → {change.new}"
+        return f"{name}: {_rows(old) or change.old} → {_rows(new) or change.new}"
     keys = [key for key in new if old.get(key) != new[key]] + [key for key in old if key not in new]
     return f"{name}: " + " · ".join(f"{key} {_word(old.get(key))} → {_word(new.get(key))}" for key in keys)
+
+
+def _rows(value: Any) -> str:
+    """A list of objects that have an id, in words; nothing for any other value."""
+    if not isinstance(value, list) or not all(isinstance(row, dict) and "id" in row for row in value):
+        return ""
+    rows = [f"{row['id']} ({facts({key: part for key, part in row.items() if key != 'id'})})" for row in value]
+    return ", ".join(rows) or "none"
 
 
 def _value(text: str) -> Any:

@@ -113,7 +113,8 @@ say "running the tests"
 git -C @app@ merge --quiet --ff-only "$(git rev-parse HEAD)"
 say "merged as $(git log -1 --format=%h)"
 cd @app@
-"$LOOOP_BIN" worktree rm "$tree"
+"$LOOOP_BIN" worktree rm "$tree" >/dev/null
+say "put its worktree away"
 """
 
 _GOAL = """\

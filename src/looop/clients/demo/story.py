@@ -144,7 +144,7 @@ class Story:
         self._page.scene("The worker, in a terminal of its own", f"{round((monotonic() - began) * 1000)} ms")
         for line in screen[-2 if briefly else 0 :]:
             self._page.item(f"│ {line}")
-        said = f"it ended with {worker.derived_from}: {' / '.join(screen[-3:])}"
+        said = f"{worker.derived_from}: {' / '.join(screen[-3:])}"
         self._expect(worker.exit_code == 0, f"worker {GOAL} to end well", said)
         head = self._ground.git("log", "-1", "--format=%P")
         broken = self._broken
@@ -164,7 +164,7 @@ class Story:
         """The worker is taken away, which is one more look; the beat after that has nothing new."""
         self._contract.prune_workers()
         self._expect(len(self._contract.workers()) == 1, "no worker to be left", "one is")
-        calls = self._ground.model_calls()
+        calls, noticed = self._ground.model_calls(), self._beats + 1
         for _ in range(4):
             report, ms = self._beat()
             if report.ending == "idle":
@@ -172,7 +172,7 @@ class Story:
         self._expect(report.reason == "world_unchanged", "a beat with nothing new to be skipped", _seen(report))
         calls = self._ground.model_calls() - calls
         self._page.scene(f"Beat {self._beats} · nothing changed", f"{ms} ms")
-        self._page.row("worker", "put away: its session is gone, and so is every process it had")
+        self._page.row("worker", f"put away: its session and its processes are gone; beat {noticed} saw that")
         self._page.row("skipped", f"nothing asked, nothing done, nothing spent: {calls} model calls", "good")
 
     def take_stock(self) -> None:
