@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec import structs
 
 from looop.model.usage import CostSpec, Price
 from looop.runtime.command import Command
@@ -399,14 +398,15 @@ def test_a_goal_has_a_budget_for_life(home: Home, by: str) -> None:
     move = {"action": "start_worker", "id": "g", "prompt": "x"}
     if by == "reflex":
         home.write("goals/g.md", f"---\nreflexes:\n  - when: 'true'\n    move: {json.dumps(move)}\n---\n")
-    pi(home, step(0.1, text=json.dumps(move)), SETTLED, max_goal_usd=3.0)
+    pi(home, step(0.1, text=json.dumps(move)), SETTLED)
+    home.write("config.json", json.dumps({"max_goal_usd": 3.0}))
     spent(home, 2.0, ts="2020-01-01T00:00:00Z", goal="g")
     spent(home, 1.5, ts="2021-01-01T00:00:00Z", goal="g", kind="worker")
     spent(home, 50.0, ts="2021-01-01T00:00:00Z", goal="other")
     report = home.run_beat()
     assert report.ending == "failed" and "goal g has cost 3." in report.reason and "of 3.00 USD" in report.reason
-    home.config = structs.replace(home.config, max_goal_usd=4.0)
-    assert "no workers yet" in home.later(400, forced=True).reason
+    home.write("config.json", json.dumps({"max_goal_usd": 4.0}))
+    assert "no worker_command is configured" in home.later(400, forced=True).reason
 
 
 def test_a_quiet_day_costs_nothing(home: Home) -> None:
