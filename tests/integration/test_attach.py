@@ -21,7 +21,7 @@ from looop.session.fleet import Fleet, Session
 from tests.fakes.command import Looop
 from tests.fakes.sessions import log, no_one_left, now
 from tests.fakes.terminal import Terminal
-from tests.fakes.waiting import until
+from tests.fakes.waiting import gone, until
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at processes in /proc")
 Attach = Callable[..., Terminal]
@@ -203,13 +203,31 @@ def test_a_kill_is_seen(looop: Looop, start: Callable[..., Session], attach: Att
     assert b"session w ended (signal 1)" in terminal.seen
 
 
-def test_typing_at_the_end_hides_nothing(start: Callable[..., Session], attach: Attach) -> None:
+def test_typing_at_the_end_hides_nothing(looop: Looop, start: Callable[..., Session], attach: Attach) -> None:
     """Keys that come too late are no error: how the session ended is said all the same."""
-    start("echo ready; read line; exit 5")
+    session = start("echo ready; read line; exit 5")
     terminal = attach("--write")
-    for _ in range(50):
-        terminal.type(b"\r")
+    terminal.process.send_signal(signal.SIGSTOP)
+    looop("send", "w", "go")
+    until(lambda: gone(session.pid), what="the supervisor's end")
+    terminal.type(b"too late\r")
+    terminal.resize(70, 20)
+    terminal.process.send_signal(signal.SIGCONT)
     assert terminal.ends() == 5
+    assert b"session w ended (exit code 5)" in terminal.seen
+
+
+@pytest.mark.parametrize(("ending", "code"), [("exit 3", 3), ("kill -TERM $$", 128 + signal.SIGTERM)])
+def test_an_end_that_was_slept_through(looop: Looop, start: Callable[..., Session], ending: str, code: int) -> None:
+    """Who was left behind by a flood and comes back after its end hears how it ended, from the records."""
+    session = start(f"echo ready; read line; seq 1 800000; {ending}")
+    viewer = looop.start("attach", "w")
+    assert viewer.stderr and "attached" in viewer.stderr.readline()
+    looop("send", "w", "go")
+    until(lambda: gone(session.pid), 30, "the supervisor's end")
+    _, err = viewer.communicate(timeout=20)
+    assert viewer.returncode == code
+    assert "session w ended" in err
 
 
 def test_a_supervisor_that_is_killed(start: Callable[..., Session], attach: Attach) -> None:

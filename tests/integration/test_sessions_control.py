@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -317,3 +318,15 @@ def test_what_nobody_reads_is_not_kept_for_ever(fleet: Fleet) -> None:
 def cpu(pid: int) -> int:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
+
+
+def test_asking_a_supervisor_that_is_gone_ends_nobody() -> None:
+    """Where SIGPIPE kills, as in every short verb, a connection whose other end is gone is an answer all the same."""
+    script = (
+        "import signal, socket; from looop.session.client import Unanswered, converse\n"
+        "signal.signal(signal.SIGPIPE, signal.SIG_DFL); ours, theirs = socket.socketpair(); theirs.close()\n"
+        "try: converse(ours, {'op': 'status'}, 1)\n"
+        "except Unanswered: print('nobody answers')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "nobody answers\n")

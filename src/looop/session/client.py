@@ -9,6 +9,7 @@ from looop.session.light import dumps, loads
 
 CONNECT_S = 1.0
 _CROWDED_S = 0.02
+_NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)  # who asks must not die because a supervisor just did
 
 
 class Unanswered(Exception):
@@ -43,7 +44,7 @@ def converse(
     """As `ask`, on an open connection, with what came behind the answer."""
     connection.settimeout(timeout_s)
     try:
-        connection.sendall(dumps(request).encode("ascii") + b"\n")
+        connection.sendall(dumps(request).encode("ascii") + b"\n", _NO_SIGNAL)
         heard = b""
         while b"\n" not in heard:
             chunk = connection.recv(65536)

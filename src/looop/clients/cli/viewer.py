@@ -65,7 +65,7 @@ class Viewer:
 
     def run(self) -> Seen | None:
         """How the session ended, None when we were let go or detached. Raises Refused when it is lost."""
-        with _terminal(raw=self._keys), _resizes() as resized:
+        with _terminal(raw=self._keys), _signals() as resized:
             end = self._draw() if self._keys else None
             while end is None:
                 here = [0, resized] if self._keys else []
@@ -204,16 +204,21 @@ def _terminal(*, raw: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _resizes() -> Iterator[int]:
-    """A descriptor that is readable when this terminal has got another size."""
+def _signals() -> Iterator[int]:
+    """A descriptor that is readable when this terminal has got another size. A session that is gone ends nobody."""
     ours, theirs = os.pipe()
     for fd in (ours, theirs):
         fcntl.fcntl(fd, fcntl.F_SETFL, os.O_NONBLOCK)
-    before = signal.signal(signal.SIGWINCH, lambda *_: None), signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
+    before = {
+        signal.SIGWINCH: signal.signal(signal.SIGWINCH, lambda *_: None),
+        signal.SIGPIPE: signal.signal(signal.SIGPIPE, signal.SIG_IGN),
+    }
+    awake = signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
     try:
         yield ours
     finally:
-        signal.signal(signal.SIGWINCH, before[0])
-        signal.set_wakeup_fd(before[1])
+        signal.set_wakeup_fd(awake)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         os.close(ours)
         os.close(theirs)
