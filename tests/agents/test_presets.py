@@ -20,8 +20,6 @@ pytestmark = [
     pytest.mark.timeout(300),
 ]
 
-PROGRAMS = {"claude": cli._CLAUDE, "codex": cli._CODEX, "opencode": cli._OPENCODE, "pi": cli._PI}
-
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[Endpoint]:
@@ -39,9 +37,9 @@ def found_on_path(base: Base) -> None:
     """Put the CLIs where their commands are looked for, and looop beside them."""
     tools = base.place.root / "bin"
     tools.mkdir()
-    for name, path in PROGRAMS.items():
+    for name, path in cli.PROGRAMS.items():
         (tools / name).symlink_to(path)
-    base.env["PATH"] = f"{tools}:{cli._NODE}:/usr/bin:/bin"
+    base.env["PATH"] = f"{tools}:{cli.NODE}:/usr/bin:/bin"
 
 
 def knows_the_model(base: Base) -> None:

@@ -1,12 +1,14 @@
 """Starting and ending workers: everything is checked before anything is changed. Source: spec/workers.md §2.
 
-Note [Over-admission]
-The fleet's cap and the id are checked before the start, not at it: two starts at once may bring one worker more than
-the cap. Of two with one id the supervisor lets exactly one through, whoever of them asked first.
+Note [One at a time]
+What is checked before a start must still hold at it, and what is written for a worker must be read by that worker: of
+two starts under one id the loser would otherwise take away the winner's task and verify. So one at a time starts or
+removes a worker, in the whole data dir.
 
 Note [Generations]
-A worker's id is used again and again. Before a new one starts, what was kept for the one before goes: its transcript,
-its verdict, what was told to it. A start that fails takes its own verify back; its prompt stays for a person to read.
+A worker's id is used again and again. Before a new one starts, what was kept for the one before goes: its verdict,
+what was told to it, and then its session, so that a kill in between leaves nothing that no session stands for. A start
+that fails takes its own verify back; its prompt stays for a person to read.
 """
 
 import os
@@ -27,6 +29,7 @@ from looop.rules.budget import budget_of, goal_exceeded
 from looop.rules.contract_text import worker_prompt
 from looop.rules.launch import Retries, launch_script
 from looop.rules.shell import tripped
+from looop.runtime.lock import workers_lease
 from looop.session.fleet import Session
 from looop.state.house import House
 from looop.state.sessions import PULSE
@@ -34,28 +37,11 @@ from looop.state.sessions import PULSE
 _TERMINAL = "xterm-256color"
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _PLAIN = re.compile(r"[\w./+@%:-]+")
-_OF_THE_SHELL = [
-    ".",
-    ":",
-    "[",
-    "[[",
-    "builtin",
-    "case",
-    "cd",
-    "command",
-    "eval",
-    "exec",
-    "export",
-    "for",
-    "if",
-    "set",
-    "source",
-    "test",
-    "time",
-    "trap",
-    "until",
-    "while",
-]
+_OF_THE_SHELL = (
+    "! . : [ [[ alias bind builtin case cd command coproc declare dirs enable eval exec exit export false for function "
+    "getopts hash if let local mapfile popd printf pushd pwd read readarray readonly select set shopt source test time "
+    "times trap true type typeset ulimit umask unalias unset until wait while"
+)
 
 
 class Launch(Struct, frozen=True):
@@ -76,15 +62,16 @@ def start_worker(
     then nothing runs.
     """
     try:
-        launch = _validate(house, move)
-        close = announce(house, intent_of(house, "start_worker", move.summary, now))
-        try:
-            if begin:
-                begin()
-            _commit(house, launch)
-        except BaseException:
-            close()
-            raise
+        with workers_lease(house.setting.root):
+            launch = _validate(house, move)
+            close = announce(house, intent_of(house, "start_worker", move.summary, now))
+            try:
+                if begin:
+                    begin()
+                _commit(house, launch)
+            except BaseException:
+                close()
+                raise
     except LooopError as error:
         raise type(error)(f"start_worker {move.id!r} failed: {error}") from None
     house.events.emit("worker_started", worker=move.id, runner=launch.label)
@@ -96,16 +83,20 @@ def restart_worker(house: House, session_id: str) -> str:
 
     Its verify is owed anew. Raises LooopError.
     """
-    session = house.fleet.require(_not_pulse(session_id, "restart"))
-    verify = house.verify.command(session.id)
-    if isinstance(verify, Fault):
-        raise Unreadable(f"not restarted: {verify.why}")
-    if session.alive:
-        house.fleet.kill(session)
-    else:
-        _check_room(house, house.fleet.workers())
-    _begin_generation(house, session.id)
-    _spawn(house, session.id, verify.command if verify else None, session.command)
+    with workers_lease(house.setting.root):
+        session = _worker(house, session_id, "restart")
+        verify = house.verify.command(session.id)
+        if isinstance(verify, Fault):
+            raise Unreadable(f"not restarted: {verify.why}")
+        _check_budget(house, _config(house), session.id)
+        if not session.command:
+            raise Refused(f"not restarted: the records of session {session.id} do not say what its command was")
+        if session.alive:
+            house.fleet.kill(session)
+        else:
+            _check_room(house, house.fleet.workers())
+        _end_generation(house, session.id)
+        _spawn(house, session.id, verify.command if verify else None, session.command)
     house.events.emit("worker_started", worker=session.id, runner="the same command")
     return session.id
 
@@ -115,17 +106,22 @@ def kill_worker(house: House, session_id: str) -> str:
 
     What is told to it goes; that it must be verified stays. Source: spec/workers.md §4, edge cases 160, 176, 277, 278.
     """
-    session = house.fleet.require(_not_pulse(session_id, "kill"))
+    session = _worker(house, session_id, "kill")
     house.fleet.kill(session)
     house.mailbox.discard_tells(session.id)
     house.events.emit("worker_killed", worker=session.id)
     return session.id
 
 
-def end_generation(house: House, session_id: str) -> None:
-    """What was kept for the worker of that id goes. Raises Unreadable, Unwritable. See Note [Generations]."""
-    house.verify.clear(session_id)
-    house.mailbox.discard_tells(session_id)
+def remove_worker(house: House, session_id: str) -> bool:
+    """Remove a session that is over with all that was kept for it; False when it is not over, or not there.
+
+    Raises Unreadable, Unwritable. See Note [Generations].
+    """
+    with workers_lease(house.setting.root):
+        if house.fleet.is_alive(session_id):
+            return False
+        return _end_generation(house, session_id)
 
 
 def _validate(house: House, move: StartWorker) -> Launch:
@@ -153,14 +149,16 @@ def _validate(house: House, move: StartWorker) -> Launch:
 
 def _commit(house: House, launch: Launch) -> None:
     move = launch.move
-    _begin_generation(house, move.id)
+    _end_generation(house, move.id)
     house.store.write(f"prompts/{move.id}.md", launch.prompt.encode("utf-8", "replace"))
     _spawn(house, move.id, move.verify, ["bash", "-c", launch.script])
 
 
-def _begin_generation(house: House, session_id: str) -> None:
-    house.fleet.reap(session_id)
-    end_generation(house, session_id)
+def _end_generation(house: House, session_id: str) -> bool:
+    """See Note [Generations]."""
+    house.verify.clear(session_id)
+    house.mailbox.discard_tells(session_id)
+    return house.fleet.reap(session_id)
 
 
 def _spawn(house: House, session_id: str, verify: str | None, command: list[str]) -> None:
@@ -185,6 +183,13 @@ def _config(house: House) -> Config:
         return load_config(house.setting.env.get("LOOOP_CONFIG", ""))
     except LooopError as error:
         raise Refused(f"cannot load the config: {error}") from None
+
+
+def _worker(house: House, session_id: str, verb: str) -> Session:
+    """The session somebody means, also by its legacy name; never the pulse. Raises Refused, Missing, Unreadable."""
+    session = house.fleet.require(_not_pulse(session_id, verb))
+    _not_pulse(session.id, verb)
+    return session
 
 
 def _not_pulse(session_id: str, verb: str) -> str:
@@ -225,7 +230,10 @@ def _check_verify(house: House, command: str) -> None:
 def _check_program(house: House, command: str) -> None:
     """The command's program must be there, where its word can be told without a shell. Source: edge case 236."""
     word = _program_in(command)
-    if word and shutil.which(word, path=house.setting.env.get("PATH")) is None and word not in _OF_THE_SHELL:
+    if word is None or word in _OF_THE_SHELL.split():
+        return
+    place = os.path.join(house.setting.root, word) if "/" in word else word
+    if shutil.which(place, path=house.setting.env.get("PATH")) is None:
         raise Refused(f"{word} is not on the PATH, or cannot be run: install it, or `looop init` another")
 
 

@@ -7,8 +7,10 @@ old goes before the dead are judged, so that a verdict is seen by one beat at le
 import os
 from functools import partial
 
-from looop.act.launch import end_generation
+from looop.act.launch import remove_worker
+from looop.act.orphans import end_orphan
 from looop.act.verify import reconcile
+from looop.act.worktrees import prune_worktrees
 from looop.config.file import DEFAULT_SESSION_TTL_S, load_config
 from looop.model.errors import LooopError, Unreadable
 from looop.session.fleet import Session
@@ -25,17 +27,10 @@ def tend(house: House, now: int) -> None:
         return
     for session in sessions:
         if session.is_orphaned:
-            house.best_effort("orphans", partial(_sweep, house, session, now))
+            house.best_effort("orphans", partial(end_orphan, house, session, now))
     _remove_old(house, sessions, now)
     _free_leases(house, sessions, now)
     reconcile(house, now)
-
-
-def _sweep(house: House, session: Session, now: int) -> None:
-    """A supervisor that died has left its command alone in the world: it is ended, and that is told."""
-    left = house.fleet.sweep(session)
-    house.events.emit("worker_orphaned", worker=session.id, left=left)
-    house.note(f"the supervisor of {session.id} died; {left} processes it left were ended", now)
 
 
 def _free_leases(house: House, sessions: list[Session], now: int) -> None:
@@ -49,29 +44,36 @@ def _free_leases(house: House, sessions: list[Session], now: int) -> None:
 
 def _remove_old(house: House, sessions: list[Session], now: int) -> None:
     """Sessions past their retention, with all that was kept for them. One that is still to be judged stays."""
-    ttl, owed = session_ttl(house), _owed(house)
-    gone = []
+    ttl, owed = session_ttl(house), _owed(house, sessions)
+    gone: list[str] = []
+
+    def remove(session_id: str) -> None:
+        if remove_worker(house, session_id):
+            gone.append(session_id)
+
     for session in sessions:
         changed = session.changed_at
         if session.alive or changed is None or now - changed < ttl or session.id in owed:
             continue
-        if house.best_effort("retention", partial(_remove, house, session.id)):
-            gone.append(session.id)
+        house.best_effort("retention", partial(remove, session.id))
     if gone:
         house.events.emit("worker_pruned", workers=", ".join(gone))
+        house.best_effort("worktrees", partial(_prune_worktrees, house, now))
     house.best_effort("retention", house.fleet.clean)
 
 
-def _remove(house: House, session_id: str) -> None:
-    if house.fleet.reap(session_id):
-        end_generation(house, session_id)
+def _prune_worktrees(house: House, now: int) -> None:
+    """Checkouts are looked at only when a session has gone: git is asked about each, and most beats have none due."""
+    pruned = prune_worktrees(house, lambda session_id: not house.fleet.is_alive(session_id), now)
+    if pruned:
+        house.events.emit("worktrees_pruned", worktrees=", ".join(pruned))
 
 
-def _owed(house: House) -> set[str]:
+def _owed(house: House, sessions: list[Session]) -> set[str]:
     try:
         return set(house.verify.obligations())
     except Unreadable:
-        return {session.id for session in house.fleet.all()}
+        return {session.id for session in sessions}
 
 
 def session_ttl(house: House) -> int:

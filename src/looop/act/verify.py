@@ -12,12 +12,19 @@ The commands are read before the fleet is listed. A worker that is started in be
 its own by then, and the verdict on its predecessor is not kept (see state/verify.py). The other way round the new
 command would be run on a worker that has just begun.
 
+Note [At work after its end]
+What a dead supervisor left may still be at work on what is to be judged. So it is ended before, also where the
+supervisor died since this beat looked after the fleet.
+
 Note [A worker that is just being started]
 Its command is on disk before its session is. So a command without a session is forgotten only once it is a minute old.
 """
 
+from functools import partial
+
 from msgspec.structs import replace
 
+from looop.act.orphans import end_orphan
 from looop.act.shell import shell_command
 from looop.model.errors import LooopError, Unreadable
 from looop.model.records import Fault, VerifyResult
@@ -36,20 +43,26 @@ def reconcile(house: House, now: int) -> None:
     """Run what is due and record the verdicts; a stop in the middle records nothing. Never raises a LooopError.
 
     A live worker is waited for. One that nobody knows is forgotten. A fleet that cannot be listed leaves all as it is.
+    See Note [At work after its end].
     """
     try:
         declared = {worker: house.verify.command(worker) for worker in house.verify.obligations()}
-        alive = {session.id: session.alive for session in house.fleet.all()} if declared else {}
+        sessions = {session.id: session for session in house.fleet.all()} if declared else {}
     except Unreadable as error:
         house.events.emit("verify_skipped", error=str(error))
         return
     due: dict[str, Declared] = {}
     for worker, command in declared.items():
-        if worker not in alive:
+        session = sessions.get(worker)
+        if session is None:
             _forget(house, worker, command, now)
-        elif isinstance(command, Fault) and not alive[worker]:
+        elif session.alive:
+            continue
+        elif isinstance(command, Fault):
             _keep(house, worker, "", VerifyResult(ok=False, output=command.why, ts=now))
-        elif isinstance(command, Declared) and not alive[worker]:
+        elif isinstance(command, Declared):
+            if session.is_orphaned:
+                house.best_effort("orphans", partial(end_orphan, house, session, now))
             due[worker] = command
     _judge(house, due, now)
 

@@ -4,6 +4,14 @@ Note [Prompt on stdin]
 A tick command reads the prompt on standard input: as an argument it would end at 131,072 bytes on Linux. Each asks for
 its CLI's JSON events, which name what a run has cost.
 
+Note [Task as an argument]
+A worker's CLI needs its terminal as standard input, so the task is an argument. One of 131,072 bytes is none on Linux:
+the CLI would not start ("Argument list too long"). From there on it is told where to read. pi reads a file by itself.
+
+Note [A server of its own]
+codex keeps a server in the background, which it shares between sessions: commands would run with the environment, and
+so as the worker, of whoever started it, and end with that one. `--no-daemon` does without, also when one runs.
+
 Note [One request]
 A `-fast` tick command offers no tools and demands an answer of the decision's schema: one request instead of two or
 three, a fraction of the bytes, and no file. Only claude and codex check an answer against a schema.
@@ -29,8 +37,13 @@ class Preset(Struct, frozen=True):
 _SCHEMA = '"$("$LOOOP_BIN" schema decision --flat)"'
 _SCHEMA_FILE = '"$(f=runs/decision.schema.json; "$LOOOP_BIN" schema decision --strict >$f; echo $f)"'
 _CLAUDE = "claude -p --output-format stream-json --include-partial-messages --verbose"
-_CLAUDE_WORKER = f'claude --dangerously-skip-permissions --model opus "$(cat {PROMPT_FILE})"'
-_CODEX_WORKER = f'codex --dangerously-bypass-approvals-and-sandbox "$(cat {PROMPT_FILE})"'
+_LONGEST_ARGUMENT = 131_072
+_TASK = (
+    f'"$(f={PROMPT_FILE}; if [ $(wc -c <"$f") -lt {_LONGEST_ARGUMENT} ]; then cat "$f"; '
+    'else echo "Read all of $f, in parts, and do what it says."; fi)"'
+)
+_CLAUDE_WORKER = f"claude --dangerously-skip-permissions --model opus {_TASK}"
+_CODEX_WORKER = f"codex --no-daemon --dangerously-bypass-approvals-and-sandbox {_TASK}"
 
 _ALL = (
     Preset(
@@ -66,7 +79,7 @@ _ALL = (
         "opencode",
         "opencode",
         "opencode run --format json --title looop",
-        f'opencode --prompt "$(cat {PROMPT_FILE})"',
+        f"opencode --prompt {_TASK}",
         "opencode, with the model of its own config",
     ),
     Preset(

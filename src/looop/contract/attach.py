@@ -5,6 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from looop.model.errors import Refused
+from looop.model.workers import PULSE
 from looop.session import wire
 from looop.session.client import Unanswered, ask, connect, converse
 from looop.session.fleet import Session
@@ -15,9 +16,12 @@ _CHUNK = 65536
 
 
 class Seen(Struct, frozen=True):
-    """What came: output, the end of the session (`code`, or the signal when `signaled`), or that we were let go."""
+    """What came: output, the end of the session (`code`, or the signal when `signaled`), or that we were let go.
 
-    kind: Literal["output", "end", "let-go"]
+    `lost`: nobody is there any more. Either we read so slowly that we were left behind, or the supervisor is gone.
+    """
+
+    kind: Literal["output", "end", "let-go", "lost"]
     data: bytes = b""
     code: int = 0
     signaled: bool = False
@@ -27,17 +31,8 @@ class Attachment:
     """One view of a session; it may type only if it was opened to write."""
 
     def __init__(self, session: Session, *, write: bool, size: tuple[int, int] | None) -> None:
-        request: dict[str, object] = {"op": "attach", "write": write}
-        if size:
-            request |= {"cols": size[0], "rows": size[1]}
-        self._connection = connect(session.socket)
-        try:
-            _, rest = converse(self._connection, request, _ANSWER_S)
-        except BaseException:
-            self._connection.close()
-            raise
-        self._connection.settimeout(None)
-        self._heard = bytearray(rest)
+        self._path, self._write = session.socket, write
+        self._open({"cols": size[0], "rows": size[1]} if size else {})
 
     def fileno(self) -> int:
         """Readable when something has come."""
@@ -53,30 +48,49 @@ class Attachment:
         seen = []
         while found := wire.take_frame(self._heard):
             seen.append(_seen(*found))
-        return seen if data else [*seen, Seen("let-go")]
+        return seen if data else [*seen, Seen("lost")]
+
+    def renew(self) -> bool:
+        """Look again after `lost`, at what is printed from now on; False when nobody is there."""
+        self._connection.close()
+        try:
+            self._open({})
+        except Unanswered:
+            return False
+        return True
 
     def type(self, data: bytes) -> None:
-        """Type into the session. Raises Refused when it is gone."""
+        """Type into the session; into one that is over, nothing. What `receive` returns says how it ended."""
         self._send(wire.frame(wire.INPUT, data))
 
     def resize(self, columns: int, rows: int) -> None:
-        """Give its terminal our size. Raises Refused when it is gone."""
+        """Give its terminal our size, as `type` does."""
         self._send(wire.frame(wire.RESIZE, columns.to_bytes(2, "big") + rows.to_bytes(2, "big")))
 
     def close(self) -> None:
         """Look away; the session goes on."""
         self._connection.close()
 
+    def _open(self, size: dict[str, int]) -> None:
+        self._connection = connect(self._path)
+        try:
+            _, rest = converse(self._connection, {"op": "attach", "write": self._write, **size}, _ANSWER_S)
+        except BaseException:
+            self._connection.close()
+            raise
+        self._connection.settimeout(None)
+        self._heard = bytearray(rest)
+
     def _send(self, data: bytes) -> None:
         try:
             self._connection.sendall(data)
         except OSError:
-            raise Refused("the session is gone") from None
+            return
 
 
 def attach(house: House, session_id: str, *, write: bool, size: tuple[int, int] | None) -> Attachment:
     """Look into a live session. One that may write is journaled. Raises Missing, Refused, Unreadable."""
-    session = _live(house, session_id)
+    session = _live(house, session_id, write=write)
     try:
         attachment = Attachment(session, write=write, size=size if write else None)
     except Unanswered as error:
@@ -88,18 +102,20 @@ def attach(house: House, session_id: str, *, write: bool, size: tuple[int, int] 
 
 def send(house: House, session_id: str, text: str, *, enter: bool) -> str:
     """Type a text into a live session, as a person; returns the line that was journaled. Raises as attach."""
-    session = _live(house, session_id)
+    session = _live(house, session_id, write=True)
     try:
         ask(session.socket, {"op": "send", "text": text, "newline": enter}, _ANSWER_S)
     except Unanswered as error:
         raise Refused(f"cannot send to {session.id}: {error}") from None
     line = f"sent to {session.id}"
-    house.note(f"{line}: {text}", house.setting.clock.now())
+    house.note(f"{line}: {text or 'Enter'}", house.setting.clock.now())
     return line
 
 
-def _live(house: House, session_id: str) -> Session:
+def _live(house: House, session_id: str, *, write: bool) -> Session:
     session = house.fleet.require(session_id)
+    if write and session.id == PULSE:
+        raise Refused(f"{PULSE!r} is the loop itself, which reads nothing: `looop down` ends it, `looop log` shows it")
     if not session.alive:
         raise Refused(f"session {session.id} has already finished: `looop log {session.id}` shows what it printed")
     return session

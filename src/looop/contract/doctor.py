@@ -232,6 +232,9 @@ def _worker(house: House, config: Config) -> Iterator[Finding]:
     if PROMPT_FILE not in command:
         said = f"worker_command has no {PROMPT_FILE}: a worker would not find its task"
         found = Finding("worker", "warn", said, "`looop init --worker` sets another")
+    elif f"$(cat {PROMPT_FILE})" in command and found.status == "ok":
+        said = "worker_command hands the task over as an argument: one of 128 KiB or more does not start"
+        found = Finding("worker", "warn", said, "`looop init` writes a command that takes any")
     yield replace(found, status="warn") if found.status == "fail" else found
 
 

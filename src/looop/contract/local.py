@@ -43,7 +43,7 @@ class Local:
     """Implements contract.verbs.Contract for the data dir the environment names, or for another one."""
 
     def __init__(self, data_dir: str | None = None) -> None:
-        self._house = open_house(data_dir=data_dir)[0]
+        self._house, self._paths = open_house(data_dir=data_dir)
 
     def prepare(self) -> None:
         """Seed a fresh data dir; a failure is said on stderr and the verb goes on. Raises Unwritable without a folder.
@@ -117,7 +117,7 @@ class Local:
     def up(self, *, json_log: bool = False) -> bool:
         from looop.contract.updown import up
 
-        return up(self._house, json_log=json_log)
+        return up(self._house, self._paths, json_log=json_log)
 
     def down(self) -> "Down":
         from looop.contract.updown import down

@@ -22,7 +22,7 @@ Format = Literal["plain", "ansi", "json"]
 LONGEST_REPLAY = 1 << 26
 MOST_REPLAYS = 32
 _MARK_START, _MARK_BODY = b"\x1b_looop;", re.compile(rb"\x1b_looop;[a-z0-9=;]*\x1b?")
-_MODE = re.compile(rb"\x1b\[\?([0-9]+)h")
+_MODE = re.compile(rb"\x1b\[\?([0-9]+)[hl]")
 _OTHER_SCREEN = (b"47", b"1047", b"1048", b"1049")
 _SGR = {
     "bold": 1,

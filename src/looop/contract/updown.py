@@ -3,6 +3,10 @@
 Note [Pulse before workers]
 A dying beat may still start a worker. So the pulse goes first, and is seen to be gone, before the workers are ended;
 nothing is reported that was not seen. Source: edge case 227.
+
+Note [Which config]
+The pulse is told of a config only if somebody asked for one. Where nobody did it looks for itself, at each beat: a
+`config.toml` that is written later then counts.
 """
 
 import os
@@ -13,8 +17,8 @@ from time import monotonic
 from msgspec import Struct
 
 from looop.config.file import load_config
-from looop.config.paths import program
-from looop.model.errors import Refused
+from looop.config.paths import Paths, program
+from looop.model.errors import Refused, Unwritable
 from looop.runtime.command import pause
 from looop.runtime.lock import holder, is_held, startup_lease
 from looop.state.house import House
@@ -32,14 +36,14 @@ class Down(Struct, frozen=True):
     left: list[str]
 
 
-def up(house: House, *, json_log: bool = False) -> bool:
+def up(house: House, paths: Paths, *, json_log: bool = False) -> bool:
     """Start the pulse as a session; False when one runs already. Raises Refused, Unreadable, Unwritable."""
-    path = house.setting.env["LOOOP_CONFIG"]
+    path = paths.config_file
     if not os.path.isfile(path):
         raise Refused(f"not initialized, there is no {path}: run `looop init` (or `looop init --runner none`)")
     load_config(path)
     settle(house)
-    root = house.setting.root
+    root, env = house.setting.root, _environment(house, paths, json_log=json_log)
     with startup_lease(root):
         if is_held(root):
             return False
@@ -47,43 +51,42 @@ def up(house: House, *, json_log: bool = False) -> bool:
             _await_lock(house)
             return False
         house.fleet.reap(PULSE)
-        house.fleet.start(
-            PULSE,
-            [program(), "pulse"],
-            _environment(house, path, json_log=json_log),
-            max_log=house.setting.knobs.session_log_max_bytes,
-        )
+        house.fleet.start(PULSE, [program(), "pulse"], env, max_log=house.setting.knobs.session_log_max_bytes)
         _await_lock(house)
     return True
 
 
 def down(house: House) -> Down:
-    """End the pulse however it was started, then every worker. Raises Unreadable.
+    """End the pulse however it was started, then every worker, also what dead supervisors left. Raises Unreadable.
 
     The workers are left alone where the pulse does not end. See Note [Pulse before workers].
     """
     house.fleet.all()
     root = house.setting.root
-    ran = is_held(root)
+    ran = is_held(root) or house.fleet.is_alive(PULSE)
     if not _end_pulse(house):
         return Down(False, [], [f"the pulse (pid {holder(root) or '?'}) does not end: nothing else was ended"])
-    ended, left = [], []
-    for worker in house.fleet.workers():
-        if worker.alive:
-            try:
+    workers, ended, left = house.fleet.workers(), [], []
+    for worker in workers:
+        try:
+            if worker.alive:
                 house.fleet.kill(worker)
                 ended.append(worker.id)
-            except Refused as error:
-                left.append(str(error))
-    left += [f"worker {worker.id} has come up meanwhile" for worker in house.fleet.workers() if worker.alive]
+            elif worker.is_orphaned:
+                house.fleet.sweep(worker)
+        except (Refused, Unwritable) as error:
+            left.append(str(error))
+    known = {worker.id for worker in workers}
+    late = [worker.id for worker in house.fleet.workers() if worker.alive and worker.id not in known]
+    left += [f"worker {worker_id} has come up meanwhile: `looop down` again ends it" for worker_id in late]
     house.fleet.reap(PULSE)
     return Down(ran, ended, left)
 
 
-def _environment(house: House, config: str, *, json_log: bool) -> dict[str, str]:
-    """Ours; a config that stands in the data dir is not named, so that a `config.toml` beside it is seen later."""
+def _environment(house: House, paths: Paths, *, json_log: bool) -> dict[str, str]:
+    """Ours. See Note [Which config]."""
     env = dict(house.setting.env) | ({"LOOOP_LOG_FORMAT": "json"} if json_log else {})
-    if os.path.dirname(config) == house.setting.root:
+    if not paths.given_config:
         del env["LOOOP_CONFIG"]
     return env
 
@@ -98,11 +101,12 @@ def _await_lock(house: House) -> None:
 
 
 def _end_pulse(house: House) -> bool:
-    """Ask the pulse to end, wherever it runs; a session that does not hear is ended by force."""
+    """Ask the pulse to end, wherever it runs and even if it is stopped; a session that does not hear is killed."""
     root = house.setting.root
-    if is_held(root) and holder(root).isdigit():
-        with suppress(OSError):
-            os.kill(int(holder(root)), signal.SIGTERM)
+    if is_held(root) and (pid := holder(root)).isdigit():
+        for number in (signal.SIGTERM, signal.SIGCONT):
+            with suppress(OSError):
+                os.kill(int(pid), number)
     deadline = monotonic() + _END_S
     while is_held(root) or house.fleet.is_alive(PULSE):
         if monotonic() > deadline:

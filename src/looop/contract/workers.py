@@ -1,8 +1,6 @@
 """Looking at workers, and a person's own hands on them. Source: spec/cli.md §2 `worker`, spec/workers.md §4."""
 
-from functools import partial
-
-from looop.act.launch import end_generation, restart_worker
+from looop.act.launch import remove_worker, restart_worker
 from looop.contract.verbs import WorkerDetail
 from looop.model.records import VerifyResult
 from looop.model.workers import PULSE, WorkerRow
@@ -53,12 +51,8 @@ def prune(house: House) -> list[str]:
     One that must still be verified stays until the next beat has done so.
     """
     owed = set(house.verify.obligations())
-    gone = []
-    for session in house.fleet.all():
-        if not session.alive and session.id not in owed and house.fleet.reap(session.id):
-            house.best_effort("prune", partial(end_generation, house, session.id))
-            gone.append(session.id)
-    return gone
+    over = [session.id for session in house.fleet.all() if not session.alive and session.id not in owed]
+    return [session_id for session_id in over if remove_worker(house, session_id)]
 
 
 def _pulse(house: House, session: Session | None, now: int) -> WorkerRow:

@@ -85,6 +85,7 @@ FACTS: dict[str, Fact] = {
         "worker.orphaned", "warn", "the supervisor of {worker} died; processes it had left and that were ended: {left}"
     ),
     "worker_pruned": Fact("worker.pruned", "info", "sessions past their retention removed: {workers}"),
+    "worktrees_pruned": Fact("worktree.pruned", "info", "worktrees that have served removed: {worktrees}"),
     "claim_reaped": Fact("claim.reaped", "info", "lease {claim} is free again: its holder {session!r} is gone"),
     "reap_skipped": Fact("claim.reap_skipped", "warn", "leases stay as they are: {error}", row=False),
     "worker_verify": Fact("worker.verify", "info", "{worker} passed: {cmd}"),

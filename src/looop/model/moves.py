@@ -120,7 +120,7 @@ class StartWorker(Move, frozen=True, tag="start_worker"):
 
     @property
     def summary(self) -> str:
-        return f"start-worker {self.id}" + (" (command override)" if self.command else "")
+        return f"start-worker {self.id}" + (" (command override)" if (self.command or "").strip() else "")
 
     @property
     def goal(self) -> str:

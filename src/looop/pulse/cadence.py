@@ -8,16 +8,19 @@ from looop.model.records import Fault, NextWake
 from looop.rules.cadence import sleep_until
 from looop.rules.due import next_due
 from looop.runtime.watch import Watcher
+from looop.session.record import ENDS
 from looop.state.guards import WAKE
 from looop.state.house import House
 
-WATCHED = ("", "goals", "sensors", "schedules", "asks", "answers")
+WATCHED = ("", "goals", "sensors", "schedules", "asks", "answers", "sessions")
 SETTLE_S = 0.2
 _ROOT_FILES = ("PLAYBOOK.md", "config.toml", "config.json", WAKE)
 
 
 def wakes_the_pulse(folder: str, name: str) -> bool:
     """Whether a changed file may mean another beat. The beat's own bookkeeping does not."""
+    if folder == "sessions":
+        return name == ENDS
     return name in _ROOT_FILES if folder == "" else not name.startswith(".")
 
 

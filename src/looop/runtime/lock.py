@@ -8,7 +8,7 @@ import fcntl
 import os
 import select
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 from looop.model.errors import AlreadyRunning, Unwritable
 
@@ -78,10 +78,18 @@ def _lock(fd: int, tries: int = _TRIES) -> bool:
     return False
 
 
-@contextmanager
-def startup_lease(root: str) -> Iterator[None]:
+def startup_lease(root: str) -> AbstractContextManager[None]:
     """Hold what lets one starter of a pulse at a time look and start. Raises Unwritable. Source: edge case 226."""
-    path = os.path.join(root, ".lock", ".dirlock")
+    return _alone(os.path.join(root, ".lock", ".dirlock"), "another `looop up`")
+
+
+def workers_lease(root: str) -> AbstractContextManager[None]:
+    """Hold what lets one at a time start or remove a worker; never inside itself. Raises Unwritable."""
+    return _alone(os.path.join(root, ".lock", ".workers"), "another start of a worker")
+
+
+@contextmanager
+def _alone(path: str, who: str) -> Iterator[None]:
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
@@ -89,7 +97,7 @@ def startup_lease(root: str) -> Iterator[None]:
         raise Unwritable(f"cannot open {path}: {error.strerror}") from None
     try:
         if not _lock(fd, _STARTUP_TRIES):
-            raise Unwritable(f"another `looop up` holds {path}: try again")
+            raise Unwritable(f"{who} holds {path}: try again")
         yield
     finally:
         os.close(fd)

@@ -21,6 +21,7 @@ from looop.session.kin import birth, is_alive
 from looop.session.light import dumps, loads
 
 META, STATUS, LOG, OLDER_LOG = "meta.json", "status.json", "output.log", "output.log.1"
+ENDS = ".ends"  # beside the sessions: touched whenever one has ended, for whoever watches
 STARTING, RUNNING, EXITED, KILLED = "starting", "running", "exited", "killed"
 ENDED = (EXITED, KILLED)
 TEMP = ".tmp"
@@ -41,6 +42,15 @@ class Folder:
         os.close(self.fd)
         if self._status >= 0:
             os.close(self._status)
+
+    def announce_end(self) -> None:
+        """Touch what is watched for the end of sessions; who misses it finds the record at the next look."""
+        try:
+            fd = os.open(f"../{ENDS}", os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o644, dir_fd=self.fd)
+        except OSError:
+            return
+        os.utime(fd)
+        os.close(fd)
 
     def is_gone(self) -> bool:
         """Whether somebody removed it, or is about to: without `meta.json` nobody finds the session any more."""

@@ -325,6 +325,7 @@ class Supervisor:
         if self.transcript.problem:
             self._status.setdefault("problem", self.transcript.problem)
         self._note(state)
+        self._folder.announce_end()
         self.control.tell_end(
             {
                 "killed": self._asked,

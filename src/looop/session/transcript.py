@@ -21,6 +21,7 @@ from looop.session.record import LOG, OLDER_LOG, Folder
 _ESC = b"\x1b"
 _CHUNK = 1 << 17
 _LONGEST_MODE = 64
+_SET_AT_FIRST = (b"7", b"25")  # wrapping, and a visible cursor
 
 
 class Transcript:
@@ -42,9 +43,7 @@ class Transcript:
         self._make_room()
         if self._lost and not self._append(_mark(f"lost={self._lost}")):
             self._lost = 0
-        left = len(data) if self._lost else self._append(data)
-        self.total += len(data) - left
-        self._lost += left
+        self._lost += len(data) if self._lost else self._append(data)
 
     def resize(self, size: tuple[int, int]) -> None:
         """From here on the terminal has another size."""
@@ -86,6 +85,7 @@ class Transcript:
             while view and self._fd >= 0:
                 taken = os.write(self._fd, view)
                 self._in_generation += taken
+                self.total += taken
                 view = view[taken:]
         except OSError as error:
             self.problem = f"{LOG}: {error.strerror}"
@@ -106,13 +106,17 @@ class Transcript:
         self._in_generation = 0
 
     def _modes(self) -> bytes:
-        """The private modes that are set at the end of this generation, as sequences that set them."""
+        """The private modes that are not as at first at the end of this generation, as sequences that make them so."""
         found: dict[bytes, bool] = {}
         rest, at = b"", 0
         while chunk := os.pread(self._fd, _CHUNK, at):
             at += len(chunk)
             rest = _note_modes(rest + chunk, found)
-        return b"".join(_ESC + b"[?" + mode + b"h" for mode, is_set in found.items() if is_set)
+        return b"".join(
+            _ESC + b"[?" + mode + (b"h" if is_set else b"l")
+            for mode, is_set in found.items()
+            if is_set != (mode in _SET_AT_FIRST)
+        )
 
 
 def _note_modes(data: bytes, found: dict[bytes, bool]) -> bytes:

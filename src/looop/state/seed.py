@@ -23,6 +23,7 @@ FOLDERS = (
     "goals/archive",
     "prompts",
     "schedules",
+    "sessions",
 )
 
 PLAYBOOK = """\

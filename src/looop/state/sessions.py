@@ -47,7 +47,8 @@ class Sessions:
         """As find. Raises Missing."""
         session = self.find(session_id)
         if session is None:
-            raise Missing(f"no session {session_id!r}: `looop worker list --all` shows those there are")
+            hint = "`looop up` starts one" if session_id == PULSE else "`looop worker list --all` shows those there are"
+            raise Missing(f"no session {session_id!r}: {hint}")
         return session
 
     def is_alive(self, session_id: str) -> bool:

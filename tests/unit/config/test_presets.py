@@ -1,5 +1,6 @@
 """The ready-made wirings are metered, and read the prompt where every size of it fits."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from looop.config.file import parse_config, program_word
 from looop.config.presets import PRESETS, PROMPT_FILE, Preset, preset_of
 from looop.decide.streams import TextReader, reader_for
+from looop.rules.launch import Retries, launch_script
 
 EACH = pytest.mark.parametrize("preset", PRESETS.values(), ids=list(PRESETS))
 
@@ -37,6 +39,29 @@ def test_the_prompt_comes_on_stdin(preset: Preset) -> None:
     assert PROMPT_FILE not in preset.tick_command
     assert "$(cat" not in preset.tick_command
     assert PROMPT_FILE in preset.worker_command
+
+
+@pytest.mark.parametrize("size", (10, 131_071, 131_072, 300_000))
+@pytest.mark.parametrize("name", ("claude", "codex", "opencode", "pi"))
+def test_a_worker_gets_its_task_whatever_its_size(name: str, size: int, tmp_path: Path) -> None:
+    """As its last argument while that is one argument, else by path; pi by path always. Source: edge cases 97, 99."""
+    data = tmp_path / "it's a $HOME"
+    data.mkdir()
+    task = data / "w.md"
+    task.write_text("x" * (size - 1) + "\n")
+    agent = tmp_path / name
+    agent.write_text('#!/bin/sh\nfor last; do :; done; printf %s "$last"\n')
+    agent.chmod(0o755)
+    script = launch_script(PRESETS[name].worker_command, None, str(task), str(data), "w", Retries())
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+    if name == "pi":
+        assert done.stdout == f"@{task}"
+    elif size < 131_072:
+        assert done.stdout == "x" * (size - 1)
+    else:
+        assert done.stdout == f"Read all of {task}, in parts, and do what it says."
 
 
 def test_anything_else_is_no_preset() -> None:

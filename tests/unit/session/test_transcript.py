@@ -65,10 +65,10 @@ def test_a_generation_begins_with_the_modes_in_force(folder: Folder) -> None:
     transcript = Transcript(folder, (80, 24), 100)
     transcript.write(b"\x1b[?1049h\x1b[?25l\x1b[?1;2004h" + b"x" * 100 + b"\x1b[?2004l")
     transcript.write(b"later")
-    assert read(folder) == b"\x1b_looop;size=80x24;offset=132\x1b\\\x1b[?1049h\x1b[?1hlater"
+    assert read(folder) == b"\x1b_looop;size=80x24;offset=132\x1b\\\x1b[?1049h\x1b[?25l\x1b[?1hlater"
     transcript.write(b"y" * 100)
     transcript.write(b"last")
-    assert read(folder).endswith(b"\x1b[?1049h\x1b[?1hlast")
+    assert read(folder).endswith(b"\x1b[?1049h\x1b[?25l\x1b[?1hlast")
 
 
 @given(
@@ -90,11 +90,11 @@ def test_modes_are_found_across_every_cut(parts: list[bytes], step: int) -> None
 
 
 def test_a_reset_resets_the_modes(folder: Folder) -> None:
-    """After a full reset of the terminal nothing is in force. See Note [Rotation]."""
+    """After a full reset of the terminal only what came after it is in force. See Note [Rotation]."""
     transcript = Transcript(folder, (80, 24), 10)
     transcript.write(b"\x1b[?1049h\x1bc\x1b[?25l\x1b[?7h")
     transcript.write(b"x")
-    assert read(folder).endswith(b"\x1b\\\x1b[?7hx")
+    assert read(folder).endswith(b"\x1b\\\x1b[?25lx")
 
 
 def test_sizes_are_marked(folder: Folder) -> None:
@@ -104,7 +104,7 @@ def test_sizes_are_marked(folder: Folder) -> None:
     transcript.resize((120, 40))
     assert read(folder) == b"\x1b_looop;size=100x30\x1b\\012345678\x1b_looop;size=120x40\x1b\\"
     transcript.write(b"x")
-    assert marks(read(folder)) == ["size=120x40;offset=9"]
+    assert marks(read(folder)) == ["size=120x40;offset=51"]
 
 
 def test_changes_of_size_alone_are_bounded_too(folder: Folder) -> None:
@@ -135,7 +135,7 @@ def test_what_cannot_be_rotated_is_bounded_all_the_same(folder: Folder) -> None:
         transcript.write(b"x" * 100)
         assert os.path.getsize(os.path.join(folder.path, LOG)) <= 1200
     assert OLDER_LOG in transcript.problem
-    assert transcript.total == 10_000
+    assert transcript.total > 10_000, "the marks count, too"
 
 
 def test_without_a_log_there_is_a_problem_and_no_error(folder: Folder) -> None:

@@ -115,11 +115,15 @@ def prune(as_json: bool) -> None:
 
 
 def _prune(*, as_json: bool) -> None:
-    gone = open_local().prune_workers()
+    local = open_local()
+    gone = local.prune_workers()
     if as_json:
         print_json(gone)
     else:
-        say(f"pruned {len(gone)} finished sessions{': ' if gone else ''}{', '.join(map(one_line, gone))}")
+        count = f"{len(gone)} finished session{'' if len(gone) == 1 else 's'}"
+        say(f"pruned {count}{': ' if gone else ''}{', '.join(map(one_line, gone))}")
+    if kept := [row.id for row in local.workers() if not row.alive and row.id != PULSE]:
+        talk(f"kept {', '.join(map(one_line, kept))}: the next beat has to verify what was done, `looop beat` does")
 
 
 def _end(worker_id: str) -> None:
