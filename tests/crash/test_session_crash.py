@@ -18,7 +18,7 @@ from looop.session import spawn
 from looop.session.fleet import Fleet, KillError, SpawnError
 from looop.session.kin import is_alive
 from tests.fakes import dying
-from tests.fakes.sessions import ENV, SOURCE, ended, marked, now, start
+from tests.fakes.sessions import ENV, SOURCE, ended, left_in, marked, now, start
 from tests.fakes.waiting import until
 
 pytestmark = [
@@ -94,7 +94,7 @@ def nothing_is_left(fleet: Fleet) -> bool:
     """Whether cleaning up has removed everything; who is just dying still lives for a moment."""
     fleet.clean()
     folder = os.path.join(fleet._root, "sessions")
-    return not os.path.isdir(folder) or os.listdir(folder) == []
+    return not os.path.isdir(folder) or left_in(fleet) == []
 
 
 @pytest.mark.parametrize("kind", ENDS)
