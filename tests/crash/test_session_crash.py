@@ -7,6 +7,7 @@ before its second, and so on until it comes to its end alive.
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +18,7 @@ from looop.session import spawn
 from looop.session.fleet import Fleet, KillError, SpawnError
 from looop.session.kin import is_alive
 from tests.fakes import dying
-from tests.fakes.sessions import ENV, SOURCE, ended, marked, now, start
+from tests.fakes.sessions import ENV, SOURCE, ended, left_in, marked, now, start
 from tests.fakes.waiting import until
 
 pytestmark = [
@@ -49,9 +50,13 @@ def processes(token: str) -> list[str]:
 
 
 def settled(fleet: Fleet) -> bool:
-    """Whether no supervisor of the session is left: neither one with a record nor one before its first."""
+    """Whether no supervisor of the session is left; looked at three times, as one that just begins has no words yet."""
+    return not any(is_at_work(fleet) or time.sleep(0.02) for _ in range(3))
+
+
+def is_at_work(fleet: Fleet) -> bool:
     listed = subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True).stdout
-    return f"--detached-id a --root={fleet._root} " not in listed and not any(one.alive for one in fleet.sessions())
+    return f"--detached-id a --root={fleet._root} " in listed or any(one.alive for one in fleet.sessions())
 
 
 def assert_told_truly(fleet: Fleet, kind: str) -> None:
@@ -89,7 +94,7 @@ def nothing_is_left(fleet: Fleet) -> bool:
     """Whether cleaning up has removed everything; who is just dying still lives for a moment."""
     fleet.clean()
     folder = os.path.join(fleet._root, "sessions")
-    return not os.path.isdir(folder) or os.listdir(folder) == []
+    return not os.path.isdir(folder) or left_in(fleet) == []
 
 
 @pytest.mark.parametrize("kind", ENDS)

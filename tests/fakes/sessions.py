@@ -11,6 +11,7 @@ from typing import Any
 from looop.session import kin, wire
 from looop.session.client import connect, converse
 from looop.session.fleet import Fleet, Session
+from looop.session.record import ENDS
 from tests.fakes.waiting import until
 
 ENV = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
@@ -57,6 +58,11 @@ def no_one_left(root: Path) -> Iterator[Fleet]:
         until(lambda session=session: not kin.is_alive(session.pid, session.born), what="the supervisor's end")  # type: ignore[misc]
         assert marked(session.mark) == []
         assert not os.path.exists(session.socket)
+
+
+def left_in(fleet: Fleet) -> list[str]:
+    """What is in the folder of all sessions, but for the file that says when one last ended."""
+    return sorted(name for name in os.listdir(os.path.join(fleet._root, "sessions")) if name != ENDS)
 
 
 def marked(mark: str) -> list[int]:

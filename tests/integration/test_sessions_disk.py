@@ -10,7 +10,7 @@ import pytest
 from looop.session.client import ask
 from looop.session.fleet import Fleet, SpawnError
 from looop.session.kin import birth
-from tests.fakes.sessions import ENV, ended, log, marked, no_one_left, now, shows, start
+from tests.fakes.sessions import ENV, ended, left_in, log, marked, no_one_left, now, shows, start
 from tests.fakes.tiny import fill, tiny_disk
 from tests.fakes.waiting import gone, until
 from tests.integration.test_sessions_places import folder_of
@@ -81,7 +81,7 @@ def test_a_full_disk_ends_no_session_and_no_truth(tmp_path: Path) -> None:
         fill(disk)
         with pytest.raises(SpawnError, match="No space left on device"):
             fleet.start("c", ["true"], ENV)
-        assert sorted(os.listdir(disk / "sessions")) == ["a", "b"]
+        assert left_in(fleet) == ["a", "b"]
         ask(session.socket, {"op": "send", "text": ""}, 5)
         session = ended(fleet, "a")
         assert (session.state, session.exit_code) == ("exited", 3)
@@ -113,5 +113,5 @@ def test_what_was_cut_short_is_cleaned_up(fleet: Fleet) -> None:
         (root / name).mkdir()
         (root / name / "file").write_text("")
     fleet.clean()
-    assert sorted(os.listdir(root)) == sorted([living, ".other.tmp", ".x", "a"])
+    assert left_in(fleet) == sorted([living, ".other.tmp", ".x", "a"])
     assert [session.id for session in fleet.sessions()] == ["a"]

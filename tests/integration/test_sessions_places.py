@@ -15,7 +15,7 @@ from looop.session.client import ask
 from looop.session.fleet import Fleet, SpawnError
 from looop.session.kin import birth
 from looop.state.sessions import Sessions
-from tests.fakes.sessions import ENV, SOURCE, ended, no_one_left, now, shows, start
+from tests.fakes.sessions import ENV, SOURCE, ended, left_in, no_one_left, now, shows, start
 from tests.fakes.waiting import until
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at processes in /proc")
@@ -39,7 +39,7 @@ def test_any_plain_name_is_an_id(fleet: Fleet, name: str) -> None:
     assert ask(session.socket, {"op": "status"}, 5)["state"] == "running"
     assert fleet.kill(session)["state"] == "killed"
     assert fleet.reap(name)
-    assert os.listdir(folder_of(fleet)) == []
+    assert left_in(fleet) == []
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", ".x", "a/b", "../x", "/tmp/x", "a\0b"])
@@ -86,7 +86,7 @@ def test_an_id_is_taken_once(fleet: Fleet) -> None:
     for name in "abcde":
         with pytest.raises(SpawnError, match=f"session {name}: there is a session of that id"):
             fleet.start(name, ["sleep", "61"], ENV)
-    assert sorted(os.listdir(folder_of(fleet))) == list("abcde")
+    assert left_in(fleet) == list("abcde")
     assert now(fleet, "a").alive
     assert "sleep 61" not in subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True).stdout
 
@@ -121,7 +121,7 @@ def test_of_those_who_start_one_id_one_wins(fleet: Fleet) -> None:
         assert {str(loser) for loser in losers} == {f"session {name}: there is a session of that id"}
         assert now(fleet, name).command == ["sleep", str(900 + winners[0])]
         assert now(fleet, name).alive
-    assert sorted(os.listdir(folder_of(fleet))) == ["s0", "s1", "s2"]
+    assert left_in(fleet) == ["s0", "s1", "s2"]
 
 
 def test_those_who_reuse_an_id_do_not_undo_each_other(fleet: Fleet) -> None:
@@ -139,7 +139,7 @@ def test_those_who_reuse_an_id_do_not_undo_each_other(fleet: Fleet) -> None:
         assert len(winners) == 1, results
         session = now(fleet, "a")
         assert (session.alive, session.command) == (True, ["sleep", str(900 + winners[0])])
-        assert os.listdir(folder_of(fleet)) == ["a"]
+        assert left_in(fleet) == ["a"]
         fleet.kill(session)
         assert fleet.reap("a")
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # the C half of signal
 import os
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 MARK = "LOOOP_RUN_MARK"
-_ROUNDS = 5  # what was being forked while the others were killed
+_LOOKS, _DYING_S = 5, 0.5  # what was being forked while the others were killed, and what is still dying
 _STATE, _PARENT, _SESSION, _BEGAN = 0, 1, 3, 19  # fields of /proc/PID/stat behind the name
 _SET_CHILD_SUBREAPER = 36
 
@@ -89,15 +90,19 @@ def adopt() -> None:
 def kill_kin(mark: str, leader: int = 0, born: str = "", parent: int = 0) -> int:
     """Kill every process that is of this run, and what those start meanwhile; says how many there were.
 
-    Of the run is who carries its mark; and who has cleared its environment, if it is in the session of `leader` (when
-    that is still the process that was `born` then), a child of `parent`, or a child of one of the run.
+    They are gone when this returns, but for those that hang in the kernel, or fork faster than they are killed. Of the
+    run is who carries its mark; and who has cleared its environment, if it is in the session of `leader` (when that is
+    still the process that was `born` then), a child of `parent`, or a child of one of the run.
     """
-    killed: set[tuple[str, str]] = set()
-    for _ in range(_ROUNDS):
-        found = _Look(mark, leader if born and birth(leader) == born else 0, parent).kin() - killed
-        if not found:
+    tried, killed = set[tuple[str, str]](), set[tuple[str, str]]()
+    deadline, looks = time.monotonic() + _DYING_S, 0
+    while looks < _LOOKS or time.monotonic() < deadline:
+        looks += 1
+        found = _Look(mark, leader if born and birth(leader) == born else 0, parent).kin()
+        if not found - tried | found & killed:
             break
-        killed |= {process for process in found if _signal_it(*process, _signal.SIGKILL)}
+        killed |= {process for process in found - tried if _signal_it(*process, _signal.SIGKILL)}
+        tried |= found
     return len(killed)
 
 

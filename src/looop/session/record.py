@@ -45,6 +45,8 @@ class Folder:
 
     def announce_end(self) -> None:
         """Touch what is watched for the end of sessions; who misses it finds the record at the next look."""
+        if self.is_gone():
+            return
         try:
             fd = os.open(f"../../{ENDS}", os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o644, dir_fd=self.fd)
         except OSError:
