@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 from looop.contract.local import Local
@@ -194,7 +195,10 @@ class Soak:
         self.keep_pulse()
         self.wrong += self.local.down().left
         self.wrong += [f"announcement left: {path.name}" for path in self.root.glob(".action-wal*")]
-        self.wrong += [f"process left: {line}" for line in processes_of(self.root)]
+        for line in processes_of(self.root):
+            self.wrong.append(f"process left: {line}")
+            with suppress(ProcessLookupError):
+                os.kill(int(line.split()[0]), signal.SIGKILL)
         return self.wrong
 
     def told(self) -> int:
