@@ -23,8 +23,8 @@ PRINT = "cat {{prompt_file}}"
 STAY = "cat {{prompt_file}}; exec sleep 60"
 HEADINGS = ["ID", "HEALTH", "STATE", "IDLE", "UP", "ASK", "VERIFY"]
 ROW = {"id", "state", "alive", "exit_code", "signal", "health", "derived_from", "verify", "verify_output", "idle_s"}
-ROW |= {"uptime_s", "ask", "ask_age_s", "pending_tells"}
-DETAIL = {"row", "command", "prompt", "verify", "verify_output", "started_at", "last_change", "size", "problem"}
+ROW |= {"started_at", "uptime_s", "ask", "ask_age_s", "pending_tells"}
+DETAIL = {"row", "command", "task", "verify", "verify_output", "started_at", "last_change", "size", "problem"}
 DETAIL |= {"supervisor_pid", "child_pid"}
 
 

@@ -58,11 +58,18 @@ def test_the_reading_is_that_of_the_reference(home: Staffed) -> None:
     )
     assert home.reading() == {
         "signal": [
-            {"id": "a", "state": "running", "exit_code": None, "health": "busy"},
-            {"id": "b", "state": "exited", "exit_code": 0, "health": "dead", "verify": "fail"},
-            {"id": "c", "state": "killed", "exit_code": None, "health": "dead", "verify": "pass"},
+            {"id": "a", "state": "running", "exit_code": None, "health": "busy", "started_at": now - 100},
+            {"id": "b", "state": "exited", "exit_code": 0, "health": "dead", "started_at": now - 50, "verify": "fail"},
+            {
+                "id": "c",
+                "state": "killed",
+                "exit_code": None,
+                "health": "dead",
+                "started_at": now - 50,
+                "verify": "pass",
+            },
             {"id": "d", "state": "running", "exit_code": None, "health": "busy"},
-            {"id": "e", "state": "exited", "exit_code": None, "health": "dead"},
+            {"id": "e", "state": "exited", "exit_code": None, "health": "dead", "started_at": now - 50},
         ],
         "detail": {
             "count": 5,

@@ -39,9 +39,9 @@ def test_a_worker_that_dies_at_once_is_judged_by_the_next_beat(home: Home) -> No
     start(home, "w", "exit 3", "echo judged; exit 1")
     until(lambda: not row(home).alive, what="the worker to end")
     home.run_beat()
-    assert home.snapshot("sys-sessions")["signal"] == [
-        {"id": "w", "state": "exited", "exit_code": 3, "health": "dead", "verify": "fail"}
-    ]
+    [signal] = home.snapshot("sys-sessions")["signal"]
+    assert isinstance(signal.pop("started_at"), int)
+    assert signal == {"id": "w", "state": "exited", "exit_code": 3, "health": "dead", "verify": "fail"}
     detail = home.snapshot("sys-sessions")["detail"]["workers"]["w"]
     assert (detail["verify_output"], detail["derived_from"]) == ("judged", "it exited with 3")
 

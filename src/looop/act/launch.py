@@ -105,7 +105,8 @@ def restart_worker(house: House, session_id: str) -> str:
 def kill_worker(house: House, session_id: str, now: int) -> str:
     """End a live worker with all its processes; returns its id. Raises LooopError.
 
-    What is told to it goes; that it must be verified stays. What a dead supervisor left is ended, too. Source: spec/workers.md §4, edge cases 160, 176, 277, 278.
+    What is told to it goes; that it must be verified stays. What a dead supervisor left is ended, too.
+    Source: spec/workers.md §4, edge cases 160, 176, 277, 278.
     """
     session = _worker(house, session_id, "kill")
     if session.is_orphaned:
@@ -194,7 +195,7 @@ def _size(house: House) -> tuple[int, int]:
 
 def _config(house: House) -> Config:
     try:
-        return load_config(house.setting.env.get("LOOOP_CONFIG", ""))
+        return load_config(house.setting.config_file)
     except LooopError as error:
         raise Refused(f"cannot load the config: {error}") from None
 

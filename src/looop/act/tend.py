@@ -72,7 +72,7 @@ def session_ttl(house: House) -> int:
     """How long a session that has ended is kept: environment over config over three days."""
     if (wanted := house.setting.knobs.session_ttl) is not None:
         return wanted
-    path = house.setting.env.get("LOOOP_CONFIG", "")
+    path = house.setting.config_file
     try:
         return load_config(path).session_ttl if os.path.exists(path) else DEFAULT_SESSION_TTL_S
     except LooopError:

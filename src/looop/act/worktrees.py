@@ -156,7 +156,7 @@ def _settle(house: House, path: str, ended: Callable[[str], bool], now: int, ttl
 
 def _ttl_s(house: House) -> int:
     ttl_s = house.setting.knobs.session_ttl
-    return load_config(house.setting.env["LOOOP_CONFIG"]).session_ttl if ttl_s is None else ttl_s
+    return load_config(house.setting.config_file).session_ttl if ttl_s is None else ttl_s
 
 
 def _place(house: House, repo: Repository) -> str:

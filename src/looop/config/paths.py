@@ -8,6 +8,8 @@ from msgspec import Struct
 
 from looop.model.errors import NoHome
 
+_CONFIGS = ("config.toml", "config.json")
+
 
 class Paths(Struct, frozen=True):
     """The absolute places of one profile. `given_config` is the config file that was asked for, empty when none was."""
@@ -31,6 +33,12 @@ def find_paths(environ: Mapping[str, str]) -> Paths:
         given_config=os.path.abspath(environ["LOOOP_CONFIG"]) if environ.get("LOOOP_CONFIG") else "",
         is_default=not given,
     )
+
+
+def current_config(data_dir: str, named: str) -> str:
+    """The config file to read now: the one that is `named`, unless that is the data dir's own; that may be another now."""
+    is_own = os.path.dirname(named) == data_dir and os.path.basename(named) in _CONFIGS
+    return _config_in(data_dir) if is_own else named
 
 
 def environment(data_dir: str | None = None) -> dict[str, str]:

@@ -84,7 +84,7 @@ def _findings(house: House, *, ask: bool) -> Iterator[Finding]:
     yield _guarded("clock", lambda: _clock(house))
     view, config, told = state_of(house), Config(), list[str]()
     try:
-        config = load_config(house.setting.env["LOOOP_CONFIG"])
+        config = load_config(house.setting.config_file)
         yield _config(house, config)
     except LooopError as error:
         told.append(str(error))
@@ -161,7 +161,7 @@ def _clock(house: House) -> Finding:
 
 
 def _config(house: House, config: Config) -> Finding:
-    path = house.setting.env["LOOOP_CONFIG"]
+    path = house.setting.config_file
     if config.warnings:
         return Finding("config", "warn", "; ".join(config.warnings), f"mend {path}")
     if not os.path.exists(path):

@@ -134,7 +134,7 @@ def repair(house: House) -> str:
 
 def _config(house: House) -> tuple[Config, list[str]]:
     try:
-        return load_config(house.setting.env["LOOOP_CONFIG"]), []
+        return load_config(house.setting.config_file), []
     except LooopError as error:
         return Config(), [f"the limits of the config are not known: {error}"]
 

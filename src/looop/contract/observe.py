@@ -194,7 +194,7 @@ def _failing(house: House, world: World, memory: Memory, now: int) -> Failing | 
 
 def _config(house: House) -> "Config | None":
     """The config, None where there is no file: then nothing is loaded for it. Raises Unreadable, Corrupt."""
-    path = house.setting.env.get("LOOOP_CONFIG", "")
+    path = house.setting.config_file
     if not os.path.exists(path):
         return None
     from looop.config.file import load_config

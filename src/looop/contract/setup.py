@@ -68,7 +68,7 @@ class Plan(Struct, frozen=True):
 
 def look(house: House) -> Setup:
     """How things are. Raises Unreadable, Corrupt: a config that has gone bad is mended by a person."""
-    path = house.setting.env["LOOOP_CONFIG"]
+    path = house.setting.config_file
     config, search = load_config(path), house.setting.env.get("PATH")
     preset = preset_of(config.tick_command)
     return Setup(
@@ -88,7 +88,7 @@ def look(house: House) -> Setup:
 
 def plan(house: House, wanted: Wiring) -> Plan:
     """What would be written for these wishes. Raises Invalid, Refused, Unreadable, Corrupt."""
-    path = house.setting.env["LOOOP_CONFIG"]
+    path = house.setting.config_file
     before = _read(path)
     raw = _decoded(path, before)
     edits = {key: value for key, value in _edits(raw, wanted).items() if _at(raw, key) != value}

@@ -39,7 +39,8 @@ class Firing(Struct, frozen=True):
 class Judgement(Struct, frozen=True):
     """The verdict over all goals. `ledger` is what to remember; `news` lines belong in the journal, once.
 
-    `held` are the first reflexes that hold and may fire, one a goal, most neglected goal first. `spent` says of each reflex that holds and may not fire why it may not.
+    `held` are the first reflexes that hold and may fire, one a goal, most neglected goal first. `spent` says of each
+    that holds and may not fire why it may not.
     """
 
     held: list[Firing]

@@ -11,7 +11,7 @@ import fcntl
 import os
 import time
 from datetime import UTC, datetime
-from signal import SIGKILL, SIGTERM
+from signal import SIGCONT, SIGKILL, SIGTERM
 
 from looop.session.client import Unanswered, ask
 from looop.session.kin import is_alive, kill_kin, signal_process
@@ -236,6 +236,7 @@ class Fleet:
                     f"session {session.id}: nobody can tell whether process {session.pid} is its supervisor: end that "
                     "yourself if it is, then `looop prune`"
                 )
+            signal_process(session.pid, session.born, SIGCONT)
             deadline = time.monotonic() + _KILL_S
             while time.monotonic() < deadline:
                 now = self.session(session.id)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 
 from looop.config.knobs import Knobs
+from looop.config.paths import current_config
 from looop.model.errors import LooopError
 from looop.rules.gates import Limits
 from looop.runtime.clock import Clock, minute_stamp
@@ -39,6 +40,11 @@ class Setting(Struct, frozen=True):
     stop: Stop
     knobs: Knobs
     env: Mapping[str, str]
+
+    @property
+    def config_file(self) -> str:
+        """Where the config is now; the environment says where it was when we began."""
+        return current_config(self.root, self.env.get("LOOOP_CONFIG", ""))
 
 
 class House(Struct, frozen=True):

@@ -100,7 +100,7 @@ class Sessions:
             raise Refused(f"session {session.id} cannot be ended: {error.strerror}") from None
 
     def sweep(self, session: Session) -> int | None:
-        """End what an orphaned session has left; how many processes that were, None for no orphan. Raises Unwritable."""
+        """End what an orphaned session has left; how many processes it was, None for no orphan. Raises Unwritable."""
         try:
             return self._fleet.sweep(session)
         except OSError as error:
