@@ -78,13 +78,16 @@ def test_a_sweep_harms_no_stranger(fleet: Fleet) -> None:
     """Whoever has the pid of the command now, and its session, is left alone. Source: edge case 155."""
     session = start(fleet, "a", "exit 0")
     session = ended(fleet, "a")
-    with subprocess.Popen(["env", "-i", "sleep", "60"], start_new_session=True) as stranger:
+    time.sleep(0.03)  # a pid comes again, but never within one tick of the clock
+    stranger = subprocess.Popen(["env", "-i", "sleep", "60"], start_new_session=True)
+    try:
         session.child_pid, session.state = stranger.pid, "running"
-        until(lambda: birth(stranger.pid) != "", what="the stranger")
         assert session.child_born != birth(stranger.pid)
         assert not fleet.sweep(session)
         assert stranger.poll() is None
+    finally:
         stranger.kill()
+        stranger.wait()
     assert now(fleet, "a").state == "exited"
 
 
