@@ -108,7 +108,7 @@ def kill_worker(house: House, session_id: str) -> str:
     """
     session = _worker(house, session_id, "kill")
     house.fleet.kill(session)
-    house.mailbox.discard_tells(session.id)
+    house.tells.discard(session.id)
     house.events.emit("worker_killed", worker=session.id)
     return session.id
 
@@ -157,7 +157,7 @@ def _commit(house: House, launch: Launch) -> None:
 def _end_generation(house: House, session_id: str) -> bool:
     """See Note [Generations]."""
     house.verify.clear(session_id)
-    house.mailbox.discard_tells(session_id)
+    house.tells.discard(session_id)
     return house.fleet.reap(session_id)
 
 
