@@ -135,7 +135,7 @@ def remove_worker(house: House, session: Session) -> bool:
 
 def _note_killed(house: House, session_id: str) -> None:
     """Who ends itself, as workers do at last, is gone before anything else can be noted."""
-    house.mailbox.discard_tells(session_id)
+    house.tells.discard(session_id)
     house.events.emit("worker_killed", worker=session_id)
 
 
@@ -172,7 +172,7 @@ def _commit(house: House, launch: Launch) -> None:
 def _end_generation(house: House, session_id: str) -> bool:
     """See Note [Generations]."""
     house.verify.clear(session_id)
-    house.mailbox.discard_tells(session_id)
+    house.tells.discard(session_id)
     return house.fleet.reap(session_id)
 
 

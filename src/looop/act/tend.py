@@ -16,9 +16,11 @@ from looop.model.errors import LooopError, Unreadable
 from looop.session.fleet import Session
 from looop.state.house import House
 
+_SETTLED_S = 3600
+
 
 def tend(house: House, now: int) -> None:
-    """End what dead supervisors left, judge dead workers, free dead leases, remove what is old. Never raises."""
+    """End what dead supervisors left, judge dead workers, free dead leases, put away what is old. Never raises."""
     try:
         sessions = house.fleet.all()
     except Unreadable as error:
@@ -28,7 +30,9 @@ def tend(house: House, now: int) -> None:
     for session in sessions:
         if session.is_orphaned:
             house.best_effort("orphans", partial(end_orphan, house, session, now))
-    _remove_old(house, sessions, now)
+    ttl = session_ttl(house)
+    _remove_old(house, sessions, ttl, now)
+    house.best_effort("archive", partial(_archive, house, ttl, now))
     _free_leases(house, sessions, now)
     reconcile(house, now)
 
@@ -42,9 +46,8 @@ def _free_leases(house: House, sessions: list[Session], now: int) -> None:
         house.events.emit("reap_skipped", error=str(error))
 
 
-def _remove_old(house: House, sessions: list[Session], now: int) -> None:
+def _remove_old(house: House, sessions: list[Session], ttl: int, now: int) -> None:
     """Sessions past their retention, with all that was kept for them. One that is still to be judged stays."""
-    ttl = session_ttl(house)
     gone: list[str] = []
 
     def remove(session: Session) -> None:
@@ -59,6 +62,13 @@ def _remove_old(house: House, sessions: list[Session], now: int) -> None:
         house.events.emit("worker_pruned", workers=", ".join(gone))
         house.best_effort("worktrees", partial(_prune_worktrees, house, now))
     house.best_effort("retention", house.fleet.clean)
+
+
+def _archive(house: House, ttl: int, now: int) -> None:
+    """Questions whose answer is past the retention of sessions, and an hour old: its worker may be about to read it."""
+    put_away = house.mailbox.archive((now - max(ttl, _SETTLED_S)) * 10**9)
+    if put_away:
+        house.events.emit("asks_archived", asks=", ".join(put_away))
 
 
 def _prune_worktrees(house: House, now: int) -> None:

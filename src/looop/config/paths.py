@@ -36,7 +36,7 @@ def find_paths(environ: Mapping[str, str]) -> Paths:
 
 
 def current_config(data_dir: str, named: str) -> str:
-    """The config file to read now: the one that is `named`, unless that is the data dir's own; that may be another now."""
+    """The config file to read now: the one that is `named`; the data dir's own may be another now."""
     is_own = os.path.dirname(named) == data_dir and os.path.basename(named) in _CONFIGS
     return _config_in(data_dir) if is_own else named
 

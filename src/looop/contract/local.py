@@ -1,24 +1,28 @@
 """The contract over the house of this machine."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from looop.contract.verbs import (
     Filter,
     GoalView,
     GoalWritten,
+    Hearing,
+    Question,
     Questions,
+    Reply,
     ScheduleView,
     SensorRun,
     SensorView,
     ShellRun,
     StateView,
+    Stop,
     Woke,
     WorkerDetail,
 )
 from looop.model.errors import Invalid, Missing, Refused, Unwritable
-from looop.model.ids import require_id
+from looop.model.ids import require_id, require_numbered
 from looop.model.moves import AnyMove, RunShell, WriteGoal, WriteSensor
 from looop.model.records import Fault
 from looop.model.workers import WorkerRow
@@ -129,12 +133,32 @@ class Local:
         return Questions(mail.pending, self._house.setting.clock.now(), mail.damaged)
 
     def answer(self, ask_id: str, text: str, *, force: bool = False) -> str:
-        require_id(ask_id, "ask id")
+        require_numbered(ask_id, "ask id")
         if not text.strip():
             raise Invalid("the answer is empty: give it as words, or on standard input")
         ask = self._house.mailbox.answer(ask_id, text, self._house.setting.clock.now(), force=force)
         self._house.events.emit("answer", ask_id=ask_id, worker=ask.worker)
         return f"answered {ask_id}"
+
+    def ask(self, question: Question, stop: Stop, say: Callable[[str], object]) -> Reply:
+        from looop.contract.ask import ask
+
+        return ask(self._house, question, stop, say)
+
+    def took(self, ask_id: str) -> None:
+        from looop.contract.ask import took
+
+        took(self._house, ask_id)
+
+    def tell(self, worker: str, msg: str) -> str:
+        from looop.contract.ask import tell
+
+        return tell(self._house, worker, msg)
+
+    def told(self, worker: str | None = None) -> Hearing:
+        from looop.contract.ask import told
+
+        return told(self._house, worker)
 
     def goals(self) -> list[GoalView]:
         from looop.contract.goals import views

@@ -4,7 +4,7 @@
 LooopError whose text can be shown as it is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msgspec import Struct
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from looop.model.records import CostRow
 
 Filter = Literal["any", "actionable", "only-asks"]
+STEERED = "[A person has steered you while you waited: obey these lines, too.]"
 
 
 class Failing(Struct, frozen=True):
@@ -99,6 +100,39 @@ class Questions(Struct, frozen=True):
 
     pending: list[Ask]
     now: int
+    damaged: list[str]
+
+
+class Question(Struct, frozen=True):
+    """What a worker asks. Without `worker` it is the session this process works in.
+
+    The same `key` of the same worker is the same question until its answer was taken; "": a question of its own.
+    """
+
+    prompt: str
+    worker: str | None = None
+    reference: str = ""
+    options: list[str] = []
+    key: str = ""
+
+
+class Reply(Struct, frozen=True):
+    """The answer to question `ask_id`, and what a person told the worker while it waited, a line each."""
+
+    ask_id: str
+    answer: str
+    steering: list[str]
+
+    @property
+    def text(self) -> str:
+        """Both as the worker reads them: steering goes first, closed by a line `---`. Source: spec/workers.md §10."""
+        return "\n".join([STEERED, *map(bullet, self.steering), "---", self.answer]) if self.steering else self.answer
+
+
+class Hearing(Struct, frozen=True):
+    """What was told to a worker, a line each, oldest first; and what cannot be read of it, a sentence each."""
+
+    messages: list[str]
     damaged: list[str]
 
 
@@ -189,6 +223,18 @@ class WorkerDetail(Struct, frozen=True):
     child_pid: int | None
 
 
+def bullet(message: str) -> str:
+    """A message as its worker reads it."""
+    return f"• {message}"
+
+
+class Stop(Protocol):
+    """A wish to end a wait. `fileno` becomes readable when it comes up; -1 when it has to be polled."""
+
+    def requested(self) -> bool: ...
+    def fileno(self) -> int: ...
+
+
 class Contract(Protocol):
     """The verbs."""
 
@@ -236,6 +282,21 @@ class Contract(Protocol):
 
     def answer(self, ask_id: str, text: str, *, force: bool = False) -> str:
         """Answer a question and say so in one line. Raises Missing, Refused; `force` replaces an answer."""
+
+    def ask(self, question: Question, stop: Stop, say: Callable[[str], object]) -> Reply:
+        """Ask as a worker, and return once a person has answered; `stop` ends the wait. Call `took` afterwards.
+
+        `say` gets sentences about what cannot be read just now. Raises Invalid, Refused, Missing, Corrupt.
+        """
+
+    def took(self, ask_id: str) -> None:
+        """The worker has its answer in hand: from now on the key of that question is free."""
+
+    def tell(self, worker: str, msg: str) -> str:
+        """Leave a message for a live worker and say so in one line. Raises Refused, and Unreadable: try again."""
+
+    def told(self, worker: str | None = None) -> Hearing:
+        """Take the messages that wait for a worker; nobody gets them a second time. Raises Invalid, Unreadable."""
 
     def goals(self) -> list[GoalView]:
         """Every live goal."""

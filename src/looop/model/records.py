@@ -130,7 +130,10 @@ class Schedule(Struct, frozen=True, omit_defaults=True):
 
 
 class Ask(Struct, frozen=True):
-    """A question of a worker. `detach` is a legacy field: such an ask blocks nobody."""
+    """A question of a worker. `detach` is a legacy field: such an ask blocks nobody.
+
+    `key` is the worker's own name for it, `taken` when the worker got the answer; both only where it gave a key.
+    """
 
     id: str
     worker: str
@@ -138,6 +141,8 @@ class Ask(Struct, frozen=True):
     ts: int = 0
     reference: str | None = None
     options: list[str] = []
+    key: str = ""
+    taken: int = 0
     detach: bool = False
     v: int = 1
 

@@ -104,7 +104,7 @@ def _report_damage(house: House, memory: Memory) -> None:
     for fault in house.guards.damage(memory):
         house.events.emit("guard_degraded", guard="memory", key=fault.key, error=fault.why)
     with suppress(Unreadable):  # an unlistable mailbox is a reading of its own
-        for sentence in house.mailbox.pending().damaged:
+        for sentence in house.mailbox.fresh_damage():
             house.events.emit("guard_degraded", guard="mailbox", error=sentence)
 
 

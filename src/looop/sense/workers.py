@@ -13,7 +13,6 @@ from looop.model.records import Ask, Awake, Fault
 from looop.model.workers import PULSE, WorkerRow
 from looop.rules.health import Sleep, Waits, ending, health, silence_of
 from looop.session.fleet import Session
-from looop.state.codec import names_in
 from looop.state.house import House
 
 _BLIND = "; the asks cannot be read, so it may as well wait for an answer"
@@ -98,6 +97,6 @@ def _asks(house: House) -> dict[str, Ask] | None:
 def _tells(house: House) -> Counter[str]:
     """How many messages wait for each worker; none when they cannot be listed."""
     try:
-        return Counter(name.rpartition("-")[0] for name in names_in(house.store, "tells", ".json"))
+        return house.tells.waiting()
     except Unreadable:
         return Counter()

@@ -50,6 +50,12 @@ def encode_record(record: Any) -> bytes:
     return to_json(record) + b"\n"
 
 
+def encode_bare(record: Any) -> bytes:
+    """As encode_record, without the fields that are empty; a time stays. Source: spec/workers.md §9."""
+    fields = msgspec.to_builtins(record)
+    return encode_record({name: value for name, value in fields.items() if value or name == "ts"})
+
+
 def with_newline(body: str) -> bytes:
     """A text as a file: UTF-8, its last line ended."""
     return (body if body.endswith("\n") else body + "\n").encode("utf-8", "replace")

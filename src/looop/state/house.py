@@ -25,6 +25,7 @@ from looop.state.readings import Readings
 from looop.state.schedules import Schedules
 from looop.state.sensors import Sensors
 from looop.state.sessions import Sessions
+from looop.state.tells import Tells
 from looop.state.verify import Verify
 from looop.store.protocol import Store
 
@@ -64,6 +65,7 @@ class House(Struct, frozen=True):
     guards: Guards
     intents: Intents
     mailbox: Mailbox
+    tells: Tells
     leases: Leases
     verify: Verify
 
@@ -113,6 +115,7 @@ def furnish(setting: Setting, store: Store, events: Events) -> House:
         guards=Guards(store),
         intents=Intents(store),
         mailbox=Mailbox(store),
+        tells=Tells(store, knobs.tells_consumed_keep_secs),
         leases=Leases(store),
         verify=Verify(store),
     )

@@ -6,9 +6,8 @@ that has not happened, and the next one completes it. Nothing a person wrote is 
 same-named `setup-1` ask. Source: spec/cli.md §5, edge case 248.
 """
 
-from msgspec import json, to_builtins
-
 from looop.model.records import Ask
+from looop.state.codec import encode_bare
 from looop.store.protocol import Store
 
 FOLDERS = (
@@ -174,10 +173,8 @@ def seed(store: Store, now: int) -> bool:
 
 
 def setup_ask(now: int) -> bytes:
-    """The record of ask `setup-1`, without its empty fields. Source: spec/workers.md §9."""
-    ask = Ask(id="setup-1", worker="setup", prompt=_ASK, ts=now, reference="goals/setup.md")
-    record = {name: value for name, value in to_builtins(ask).items() if value or name == "ts"}
-    return json.encode(record, order="sorted") + b"\n"
+    """The record of ask `setup-1`. Source: spec/workers.md §9."""
+    return encode_bare(Ask(id="setup-1", worker="setup", prompt=_ASK, ts=now, reference="goals/setup.md"))
 
 
 def _create_sensor(store: Store) -> None:

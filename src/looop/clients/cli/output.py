@@ -6,6 +6,9 @@ terminal gets is made visible first. Lines we compose ourselves are clean wherev
 """
 
 import io
+import os
+import select
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,6 +62,40 @@ def give(text: str) -> None:
     """Somebody's text on stdout, ending in a newline. See Note [Raw or clean]."""
     body = text if text.endswith("\n") else f"{text}\n"
     sys.stdout.write(visible(body) if sys.stdout.isatty() else body)
+
+
+def hand_over(text: str) -> None:
+    """As give; all of it has left this process when this returns. Raises BrokenPipeError."""
+    give(text)
+    sys.stdout.flush()
+
+
+class Reader:
+    """Whoever reads our stdout, as a wish to end: it comes up when nobody does any more.
+
+    Only the writing end of a pipe tells that; it turns readable then, which it never is otherwise.
+    """
+
+    def __init__(self) -> None:
+        self._fd = _writing_pipe()
+        self._gone = select.poll()
+        if self._fd >= 0:
+            self._gone.register(self._fd, 0)
+
+    def requested(self) -> bool:
+        return self._fd >= 0 and bool(self._gone.poll(0))
+
+    def fileno(self) -> int:
+        return self._fd
+
+
+def _writing_pipe() -> int:
+    """The descriptor of stdout where that is a pipe, -1 where it is something else, or nothing."""
+    try:
+        fd = sys.stdout.fileno()
+        return fd if stat.S_ISFIFO(os.fstat(fd).st_mode) else -1
+    except (OSError, ValueError):
+        return -1
 
 
 def print_json(value: Any) -> None:
