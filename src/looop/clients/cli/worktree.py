@@ -57,7 +57,11 @@ def worktree_list(as_json: bool) -> None:
 
 @worktree.command("rm")
 @click.argument("which", metavar="PATH|SESSION", shell_complete=_sessions)
-@click.option("--force", is_flag=True, help="Also when uncommitted changes are lost with it.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Also when uncommitted changes are lost with it. Files that git ignores go in any case.",
+)
 def worktree_rm(which: str, force: bool) -> None:
     """Remove a worktree; its branch stays. Refused where work would be lost."""
     say(f"removed {one_line(open_local().remove_worktree(which, force=force))}")
