@@ -45,8 +45,8 @@ def test_the_reading_is_that_of_the_reference(home: Staffed) -> None:
     now = home.clock.now()
     home.write("verify/b.json", json.dumps({"ok": False, "exit_code": 1, "output": "red\n", "ts": now}))
     home.write("verify/c.json", json.dumps({"ok": True, "exit_code": 0, "output": "green\n", "ts": now}))
-    home.write("tells/a-1.json", "{}")
-    home.write("tells/a-12.json", "{}")
+    for name in ("a-1", "a-12"):
+        home.write(f"tells/{name}.json", json.dumps({"id": name, "worker": "a", "msg": "x"}))
     home.write("tells/consumed/a-3.1.x.json", "{}")
     home.staff(
         session("c", "killed", signal=9, started_at=now - 50, last_change=now - 20),

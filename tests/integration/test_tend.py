@@ -19,6 +19,7 @@ from looop.act.tend import session_ttl, tend
 from looop.act.verify import reconcile
 from looop.act.worktrees import make
 from looop.config.file import DEFAULT_SESSION_TTL_S as TTL
+from looop.model.records import Ask
 from looop.session.kin import is_alive
 from looop.state.sessions import PULSE
 from tests.fakes.crew import Crew, no_worker_left, processes_of
@@ -368,3 +369,40 @@ def test_who_dies_right_before_it_is_judged_is_at_work_no_more(home: Crew) -> No
     assert processes_of(home.root) == []
     assert home.record("verify/w.json")["ok"] is True and home.session().state == "killed"
     assert len(home.events("worker_orphaned")) == 1
+
+
+def test_questions_settled_long_ago_are_put_away(home: Crew) -> None:
+    """Answered longer ago than sessions are kept, a question goes to the archive with its answer, and that is said.
+
+    A fresh answer stays for an hour however short the retention: its worker may be about to read it.
+    Source: design §3 row 10; edge case 271.
+    """
+    box, now = home.house.mailbox, home.clock.now()
+    for _ in range(3):
+        box.ask(Ask(id="", worker="w", prompt="?", ts=now), 0)
+    for ask, age in (("w-1", TTL + 60), ("w-2", TTL - 60)):
+        box.answer(ask, "yes", now)
+        os.utime(home.root / f"answers/{ask}.json", (now - age, now - age))
+    tend(home.house, now)
+    assert sorted(path.name for path in (home.root / "asks").glob("*.json")) == ["w-2.json", "w-3.json"]
+    assert sorted(path.name for path in (home.root / "asks/archive").glob("*.json")) == ["w-1.answer.json", "w-1.json"]
+    assert [row["asks"] for row in home.events("asks_archived")] == ["w-1"]
+    home.furnish(session_ttl=0)
+    home.house.mailbox.answer("w-3", "yes", now)
+    os.utime(home.root / "answers/w-3.json", (now - 3000, now - 3000))
+    tend(home.house, now)
+    assert [path.name for path in (home.root / "answers").glob("*.json")] == ["w-3.json"]
+    tend(home.house, now)
+    assert len(home.events("asks_archived")) == 2
+
+
+def test_a_question_that_cannot_be_put_away_costs_only_itself(home: Crew) -> None:
+    """Without a place for it the question stays, which is said, and the beat goes on. Source: spec/beat.md §1."""
+    box, now = home.house.mailbox, home.clock.now()
+    box.ask(Ask(id="", worker="w", prompt="?", ts=now), 0)
+    box.answer("w-1", "yes", now)
+    os.utime(home.root / "answers/w-1.json", (1, 1))
+    home.write("asks/archive", "a file")
+    tend(home.house, now)
+    assert [row["guard"] for row in home.events("guard_degraded")] == ["archive"]
+    assert box.pending().pending == []

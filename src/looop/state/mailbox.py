@@ -136,7 +136,7 @@ class Mailbox:
             ask = self.ask_of(name)
             if isinstance(ask, Ask) and (ask.worker, ask.key, ask.detach) == (question.worker, question.key, False):
                 open_still = not isinstance(self.answer_of(name), Answer)
-                return ask if open_still or (not ask.taken and ask.ts >= since) else None
+                return ask if open_still or (not ask.taken and ask.ts > since) else None
         return None
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from looop.model.errors import Invalid
-from looop.model.ids import RULE, is_id, require_id
+from looop.model.ids import RULE, index_of, is_id, next_numbered, require_id, require_numbered
 
 
 @pytest.mark.parametrize("text", ["a", "7", "-", "_", "a.b", "tests-green", "a..b", "A_1.x-2", "x" * 64, "looop-x"])
@@ -83,3 +83,36 @@ def test_an_id_is_always_a_safe_file_name(text: str) -> None:
         assert not text.startswith(".")
         assert text.isprintable()
         assert len(f"{text}-12345.json".encode()) <= 255
+
+
+@pytest.mark.parametrize(
+    ("name", "owner", "number"),
+    [
+        ("w-1", "w", 1),
+        ("w-12", "w", 12),
+        ("w-007", "w", 7),
+        ("w-1-2", "w-1", 2),
+        *(
+            (name, "w", None)
+            for name in ("w", "w-", "w-1-2", "w-x", "w-1x", "w-+1", "w- 1", "w-²", "w-٣", "v-1", "ww-1")
+        ),
+    ],
+)
+def test_a_number_belongs_to_one_owner(name: str, owner: str, number: int | None) -> None:
+    """What stands behind the owner's id and a dash is a number only if it is all digits. Source: edge case 197."""
+    assert index_of(name, owner) == number
+
+
+def test_numbers_go_on_after_the_highest() -> None:
+    """The next one is above all of the owner's, from 1 on; others do not count. Source: spec/workers.md §9."""
+    assert next_numbered("w", []) == "w-1"
+    assert next_numbered("w", ["w-9", "w-10", "v-50", "w-1-99", "w-x"]) == "w-11"
+
+
+def test_an_id_with_a_number_may_be_longer() -> None:
+    """Whatever a worker may be called, its questions can be named; nothing else gets in. Source: edge case 197."""
+    for text in ("w", "w-1", "x" * 64, "x" * 64 + "-1", "ß" * 64 + "-120"):
+        assert require_numbered(text, "ask id") == text
+    for text in ("", "x" * 65, "x" * 65 + "-1", "../x-1", ".x-1", "x" * 64 + "-", "x" * 64 + "-a", "x-" + "1" * 90):
+        with pytest.raises(Invalid, match="invalid ask id"):
+            require_numbered(text, "ask id")
