@@ -349,6 +349,22 @@ def test_a_question_ends_a_wait_for_questions(looop: Asking) -> None:
     until(lambda: '"w-1"' not in looop.read("snapshots/sys-asks.json"), 20, "the beat that sees the answer")
 
 
+def test_a_damaged_question_is_said_once(root: Path) -> None:
+    """The loop says it at its first beat, not at every one; another process says it for itself, and JSON stays clean.
+
+    Source: edge cases 211, 212.
+    """
+    home = Home(root)
+    home.write("PLAYBOOK.md", "judge")
+    home.write("asks/w-1.json", "{")
+    home.write("asks/w-2.json", '{"v": 2, "id": "w-2", "worker": "w", "prompt": "?"}')
+    for _ in range(3):
+        home.later(60)
+    assert [row["guard"] for row in home.events("guard_degraded")] == ["mailbox", "mailbox"]
+    said = Asking(root.parent)("asks", "--json")
+    assert ([ask["id"] for ask in said.json], said.err.count("\n")) == (["w-2"], 2)
+
+
 @needs_proc
 def test_who_has_gone_takes_nothing(looop: Asking) -> None:
     """A call whose reader has gone ends, and takes neither answer nor steering from the one that asks again.
