@@ -35,6 +35,7 @@ COMMANDS = (
     ENDS,
 )
 QUIET_S = 20.0
+LEAVING_S = 5.0  # a supervisor that has written its last word is still on its way out
 MOST_WRONG = 10
 LOST = "supervisor died"
 
@@ -195,6 +196,9 @@ class Soak:
         self.keep_pulse()
         self.wrong += self.local.down().left
         self.wrong += [f"announcement left: {path.name}" for path in self.root.glob(".action-wal*")]
+        deadline = time.monotonic() + LEAVING_S
+        while processes_of(self.root) and time.monotonic() < deadline:
+            time.sleep(0.05)
         for line in processes_of(self.root):
             self.wrong.append(f"process left: {line}")
             with suppress(ProcessLookupError):
