@@ -71,6 +71,8 @@ class Feed(NamedTuple):
 
 def tripped(command: str) -> str | None:
     """Why this command must not run unattended, in one sentence; None when nothing tripped. Never raises."""
+    if not command.strip():
+        return None
     if "\0" in command or any("\ud800" <= char <= "\udfff" for char in command):
         return "this is not text a shell can read: it holds a NUL or a broken character"
     if len(command.encode()) > MAX_BYTES:
