@@ -180,7 +180,7 @@ def test_a_worker_may_end_itself(fleet: Fleet) -> None:
         "import os, sys; from looop.session.fleet import Fleet; fleet = Fleet(sys.argv[1]); "
         "said = fleet.kill(fleet.session('a')); open(sys.argv[1] + '/said', 'w').write(fleet.session('a').state)"
     )
-    words = ["nohup", sys.executable, "-c", script, fleet._root]
+    words = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", sys.executable, "-c", script, fleet._root]
     fleet.start("a", words, {**ENV, "PYTHONPATH": SOURCE})
     session = ended(fleet, "a")
     assert session.state == "killed"
