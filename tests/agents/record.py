@@ -22,7 +22,7 @@ from tests.agents.endpoint import Endpoint
 STREAMS = ROOT / "tests/data/streams"
 LARGEST = 100_000
 _PROMPT = "Decide what to do next and write the decision as JSON to .decision.json.\n"
-_AT = "/home/looop"
+_AT = "/looop"
 _SCHEMA = {
     "type": "object",
     "properties": {name: {"type": "string"} for name in ("action", "reason", "journal")},

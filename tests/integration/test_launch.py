@@ -516,3 +516,19 @@ def test_what_is_announced_begins_before_the_worker(home: Crew) -> None:
     assert home.house.fleet.all() == [] and not list(home.root.glob(".action-wal*"))
     perform(home.house, StartWorker("w", "p"), 1, begin=begin)
     assert seen == [(1, False), (1, False)] and home.session().alive
+
+
+def test_a_verify_that_is_never_run_is_put_on_record(home: Crew) -> None:
+    """Who starts a worker in the place of one that was not judged yet is told by the journal, once.
+
+    Source: spec/workers.md §6, §7, edge case 184.
+    """
+    home.start(command="exit 0; : {{prompt_file}}", verify="echo judged >> judged")
+    home.ended()
+    home.start(command="exit 0; : {{prompt_file}}")
+    assert [row["worker"] for row in home.events("verify_dropped")] == ["w"]
+    assert (home.root / "journal.md").read_text().count("the verify of the worker w before this one was never run") == 1
+    home.ended()
+    home.start(command="exit 0; : {{prompt_file}}")
+    assert len(home.events("verify_dropped")) == 1
+    assert not (home.root / "judged").exists()

@@ -65,6 +65,7 @@ def start_worker(
     try:
         with workers_lock(house.setting.root):
             launch = _validate(house, move)
+            _note_unjudged(house, move.id, now)
             close = announce(house, intent_of(house, "start_worker", move.summary, now))
             try:
                 if begin:
@@ -131,6 +132,13 @@ def remove_worker(house: House, session: Session) -> bool:
         if now is None or now.alive or now.mark != session.mark or session.id in house.verify.obligations():
             return False
         return _end_generation(house, session.id)
+
+
+def _note_unjudged(house: House, session_id: str, now: int) -> None:
+    """A start takes the place of a worker that was never judged: nobody will, and that is put on record."""
+    if session_id in house.verify.obligations():
+        house.events.emit("verify_dropped", worker=session_id)
+        house.note(f"the verify of the worker {session_id} before this one was never run", now)
 
 
 def _note_killed(house: House, session_id: str) -> None:

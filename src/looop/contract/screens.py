@@ -38,23 +38,13 @@ _SGR = {
 _SEEN_ON_A_BLANK = ("bg", "underline", "inverse", "strikethrough")
 
 
-class ShownCell(Struct, frozen=True, omit_defaults=True):
-    """A cell that shows something, as JSON has it."""
+class ShownCell(Style, frozen=True, omit_defaults=True, kw_only=True):
+    """A cell that shows something and how it looks, as JSON has it."""
 
     row: int
     col: int
     char: str
     width: int = 1
-    fg: str | None = None
-    bg: str | None = None
-    bold: bool = False
-    faint: bool = False
-    italic: bool = False
-    underline: bool = False
-    blink: bool = False
-    inverse: bool = False
-    invisible: bool = False
-    strikethrough: bool = False
 
 
 class Screenshot(Struct, frozen=True):
@@ -159,7 +149,7 @@ def _cells(lines: list[list[Cell]]) -> Iterable[ShownCell]:
             style = cell.style
             if cell.char != " " or any(getattr(style, name) for name in _SEEN_ON_A_BLANK):
                 looks = {name: getattr(style, name) for name in style.__struct_fields__}
-                yield ShownCell(row, cell.col, cell.char, cell.width, **looks)
+                yield ShownCell(row=row, col=cell.col, char=cell.char, width=cell.width, **looks)
 
 
 class _Replay:

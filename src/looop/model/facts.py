@@ -91,7 +91,7 @@ FACTS: dict[str, Fact] = {
     "worker_pruned": Fact("worker.pruned", "info", "sessions past their retention removed: {workers}"),
     "worktrees_pruned": Fact("worktree.pruned", "info", "worktrees that have served removed: {worktrees}"),
     "claim_reaped": Fact("claim.reaped", "info", "lease {claim} is free again: its holder {session!r} is gone"),
-    "reap_skipped": Fact("claim.reap_skipped", "warn", "leases stay as they are: {error}", row=False),
+    "reap_skipped": Fact("claim.reap_skipped", "warn", "leases and old sessions stay as they are: {error}", row=False),
     "worker_verify": Fact("worker.verify", "info", "verify of {worker} passed: {cmd}"),
     "worker_verify_failed": Fact(
         "worker.verify", "warn", "verify of {worker} failed ({_how}): {cmd}", event="worker_verify"
@@ -99,6 +99,7 @@ FACTS: dict[str, Fact] = {
     "verify_deferred": Fact(
         "worker.verify_deferred", "warn", "this beat's time for verify is spent: {worker} wait for the next", row=False
     ),
+    "verify_dropped": Fact("worker.verify_dropped", "warn", "{worker} was started anew before its verify was run"),
     "verify_skipped": Fact("worker.verify_skipped", "warn", "no worker is verified: {error}", row=False),
     "fleet_list_degraded": Fact("fleet.list_degraded", "warn", "{error}", row=False),
 }
