@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from looop.act.tend import session_ttl, tend
+from looop.act.tend import tend
 from looop.act.verify import reconcile
-from looop.act.worktrees import make
+from looop.act.worktrees import make, session_ttl
 from looop.config.file import DEFAULT_SESSION_TTL_S as TTL
 from looop.model.records import Ask
 from looop.session.kin import is_alive
@@ -122,17 +122,28 @@ def test_an_orphan_whose_record_cannot_be_written_is_ended_all_the_same(home: Cr
     assert len(home.events("worker_orphaned")) == 1
 
 
-@pytest.mark.parametrize(
-    ("knob", "config", "ttl"),
-    [(None, None, TTL), (None, 7200, 7200), (3600, 7200, 3600), (0, 7200, 0), (None, 0, 0), (None, "broken", TTL)],
-)
-def test_environment_over_config_over_three_days(home: Crew, knob: int | None, config: Any, ttl: int) -> None:
-    """How long what is over is kept; a config that cannot be read shortens nothing. Source: spec/workers.md §7."""
+def test_nothing_goes_while_nobody_can_tell_how_long_it_is_kept(home: Crew) -> None:
+    """A config that cannot be read shortens nothing: the session stays, and it is said. Source: spec/workers.md §7."""
     over(home, "w")
     home.run_beat()
-    if config == "broken":
-        home.write("config.json", "{broken")
-    elif config is not None:
+    home.write("config.json", "{broken")
+    home.later(30 * TTL)
+    assert ids(home) == ["w"]
+    assert "retention" in [row["guard"] for row in home.events("guard_degraded")]
+    home.write("config.json", "{}")
+    home.later(10)
+    assert ids(home) == []
+
+
+@pytest.mark.parametrize(
+    ("knob", "config", "ttl"),
+    [(None, None, TTL), (None, 7200, 7200), (3600, 7200, 3600), (0, 7200, 0), (None, 0, 0)],
+)
+def test_environment_over_config_over_three_days(home: Crew, knob: int | None, config: Any, ttl: int) -> None:
+    """How long what is over is kept. Source: spec/workers.md §7."""
+    over(home, "w")
+    home.run_beat()
+    if config is not None:
         home.configure(session_ttl=config)
     home.furnish(**({} if knob is None else {"session_ttl": knob}))
     assert session_ttl(home.house) == ttl

@@ -4,14 +4,12 @@ Each step costs only itself when it fails; a fleet that cannot be enumerated is 
 old goes before the dead are judged, so that a verdict is seen by one beat at least, however short the retention.
 """
 
-import os
 from functools import partial
 
 from looop.act.launch import remove_worker
 from looop.act.orphans import end_orphan
 from looop.act.verify import reconcile
-from looop.act.worktrees import prune_worktrees
-from looop.config.file import DEFAULT_SESSION_TTL_S, load_config
+from looop.act.worktrees import prune_worktrees, session_ttl
 from looop.model.errors import LooopError, Unreadable
 from looop.session.fleet import Session
 from looop.state.house import House
@@ -30,9 +28,7 @@ def tend(house: House, now: int) -> None:
     for session in sessions:
         if session.is_orphaned:
             house.best_effort("orphans", partial(end_orphan, house, session, now))
-    ttl = session_ttl(house)
-    _remove_old(house, sessions, ttl, now)
-    house.best_effort("archive", partial(_archive, house, ttl, now))
+    house.best_effort("retention", partial(_put_away, house, sessions, now))
     _free_leases(house, sessions, now)
     reconcile(house, now)
 
@@ -44,6 +40,13 @@ def _free_leases(house: House, sessions: list[Session], now: int) -> None:
             house.events.emit("claim_reaped", claim=name, session=holder)
     except LooopError as error:
         house.events.emit("reap_skipped", error=str(error))
+
+
+def _put_away(house: House, sessions: list[Session], now: int) -> None:
+    """What is old goes; nothing does while nobody can tell how long it is to be kept."""
+    ttl = session_ttl(house)
+    _remove_old(house, sessions, ttl, now)
+    house.best_effort("archive", partial(_archive, house, ttl, now))
 
 
 def _remove_old(house: House, sessions: list[Session], ttl: int, now: int) -> None:
@@ -76,14 +79,3 @@ def _prune_worktrees(house: House, now: int) -> None:
     pruned = prune_worktrees(house, lambda session_id: not house.fleet.is_alive(session_id), now)
     if pruned:
         house.events.emit("worktrees_pruned", worktrees=", ".join(pruned))
-
-
-def session_ttl(house: House) -> int:
-    """How long a session that has ended is kept: environment over config over three days."""
-    if (wanted := house.setting.knobs.session_ttl) is not None:
-        return wanted
-    path = house.setting.config_file
-    try:
-        return load_config(path).session_ttl if os.path.exists(path) else DEFAULT_SESSION_TTL_S
-    except LooopError:
-        return DEFAULT_SESSION_TTL_S

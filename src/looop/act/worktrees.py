@@ -133,8 +133,14 @@ def sweep(house: House, ended: Callable[[str], bool], now: int) -> list[tuple[Wo
     Unreadable and Corrupt for the folder and the config.
     """
     paths = _paths(house)
-    ttl_s = _ttl_s(house) if paths else 0
+    ttl_s = session_ttl(house) if paths else 0
     return [_settle(house, path, ended, now, ttl_s) for path in paths]
+
+
+def session_ttl(house: House) -> int:
+    """How long what a session leaves is kept: environment over config over three days. Raises Unreadable, Corrupt."""
+    ttl_s = house.setting.knobs.session_ttl
+    return load_config(house.setting.config_file).session_ttl if ttl_s is None else ttl_s
 
 
 def _settle(house: House, path: str, ended: Callable[[str], bool], now: int, ttl_s: int) -> tuple[Worktree, str]:
@@ -152,11 +158,6 @@ def _settle(house: House, path: str, ended: Callable[[str], bool], now: int, ttl
             return tree, tree.keep
     except LooopError as error:
         return tree, str(error)
-
-
-def _ttl_s(house: House) -> int:
-    ttl_s = house.setting.knobs.session_ttl
-    return load_config(house.setting.config_file).session_ttl if ttl_s is None else ttl_s
 
 
 def _place(house: House, repo: Repository) -> str:
