@@ -433,4 +433,4 @@ def test_what_was_reaped_is_told_in_words() -> None:
     )
     assert reaped["msg"] == "lease deploy is free again: its holder 'w1' is gone"
     assert (skipped["event"], skipped["level"]) == ("claim.reap_skipped", "warn")
-    assert skipped["msg"] == "leases stay as they are: cannot list the sessions"
+    assert skipped["msg"] == "leases and old sessions stay as they are: cannot list the sessions"
