@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from looop.contract.ask import ask
-from looop.contract.verbs import Question
+from looop.contract.questions import Question
 from looop.runtime import watch
 from looop.state.open import NoStop
 from tests.fakes.command import Looop

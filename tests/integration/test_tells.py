@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from looop.contract.verbs import STEERED
+from looop.contract.questions import STEERED
 from looop.model.errors import Refused, Unreadable
 from looop.state.mailbox import Mailbox
 from looop.state.tells import Tells

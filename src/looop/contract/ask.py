@@ -15,7 +15,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from looop.config.session import session_id
-from looop.contract.verbs import Hearing, Question, Reply
+from looop.contract.questions import Hearing, Question, Reply
 from looop.model.errors import Corrupt, Invalid, LooopError, Missing, Refused, Unreadable
 from looop.model.ids import require_id
 from looop.model.records import Answer, Ask, Fault

@@ -4,14 +4,11 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from looop.contract.questions import Hearing, Question, Questions, Reply
 from looop.contract.verbs import (
     Filter,
     GoalView,
     GoalWritten,
-    Hearing,
-    Question,
-    Questions,
-    Reply,
     ScheduleView,
     SensorRun,
     SensorView,

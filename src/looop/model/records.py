@@ -10,6 +10,8 @@ from msgspec import Struct
 
 from looop.model.usage import Price
 
+Urgency = Literal["low", "normal", "irreversible"]
+
 
 class Backoff(Struct, frozen=True):
     """Consecutive failures. `hash` is the policy hash; `armed` keeps a forced decide that failed alive.
@@ -133,6 +135,8 @@ class Ask(Struct, frozen=True):
     """A question of a worker. `detach` is a legacy field: such an ask blocks nobody.
 
     `key` is the worker's own name for it, `taken` when the worker got the answer; both only where it gave a key.
+    From `expires` on nobody can answer: the worker gets `default`, if it named one. `generation` is when the asking
+    session started, 0 without a session. `again` says why it is asked although it was refused before.
     """
 
     id: str
@@ -143,15 +147,25 @@ class Ask(Struct, frozen=True):
     options: list[str] = []
     key: str = ""
     taken: int = 0
+    urgency: Urgency = "normal"
+    expires: int | None = None
+    default: str = ""
+    again: str = ""
+    generation: int = 0
     detach: bool = False
     v: int = 1
 
 
 class Answer(Struct, frozen=True):
-    """A person's answer to one ask."""
+    """How one ask was settled, once: by a person's answer, or without one. `by` names who, when it was no person.
+
+    Expired: `answer` is the ask's default, decided by nobody. Withdrawn: `answer` says why. Stranded: nobody asks now.
+    """
 
     answer: str
     ts: int = 0
+    outcome: Literal["answered", "expired", "withdrawn", "stranded"] = "answered"
+    by: str = ""
 
 
 class Tell(Struct, frozen=True):

@@ -51,9 +51,11 @@ def encode_record(record: Any) -> bytes:
 
 
 def encode_bare(record: Any) -> bytes:
-    """As encode_record, without the fields that are empty; a time stays. Source: spec/workers.md §9."""
+    """As encode_record, without what says nothing: empty fields and defaults. A time stays. Spec/workers.md §9."""
+    plain = {field.name: field.default for field in msgspec.structs.fields(record)}
     fields = msgspec.to_builtins(record)
-    return encode_record({name: value for name, value in fields.items() if value or name == "ts"})
+    said = {name: value for name, value in fields.items() if name == "ts" or (value and value != plain[name])}
+    return encode_record({"v": record.v} | said)
 
 
 def with_newline(body: str) -> bytes:

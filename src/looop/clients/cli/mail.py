@@ -6,7 +6,7 @@ from looop.clients.cli.output import Reader, hand_over, print_json, say, talk
 from looop.clients.cli.show import ask_lines
 from looop.clients.cli.words import body_of, complete, json_option
 from looop.contract.local import open_local
-from looop.contract.verbs import Question, bullet
+from looop.contract.questions import Question, bullet
 
 _ask_ids = complete(lambda local: [ask.id for ask in local.asks().pending])
 _live = complete(lambda local: [row.id for row in local.workers()[1:] if row.alive])
