@@ -40,7 +40,7 @@ class Target(Struct, frozen=True):
         return self.url.partition("://")[0].lower() in OWN
 
     def without_secrets(self, text: str) -> str:
-        """`text` on its way to a person, with nothing in it that stands in the URL, but for a host that may be shown."""
+        """`text` on its way to a person, with nothing in it that stands in the URL but a host that may be shown."""
         rest = self.url.partition("://")[2]
         parts = {part for piece in re.split(r"[/@:?&=#,;]+", rest) for part in (piece, unquote(piece))}
         shown = self.id.partition("://")[2].rpartition("#")[0]
@@ -51,8 +51,7 @@ class Target(Struct, frozen=True):
 
 
 def targets_of(urls: Iterable[str], file: str = "") -> list[Target]:
-    """The targets that were named, and those in `file`, each once. Raises Invalid, which names no URL; see read_secret.
-    """
+    """The targets that were named, and those in `file`, each once. Raises Invalid, which shows no URL."""
     named = [(f"--to number {n}", url) for n, url in enumerate(urls, 1)]
     if file:
         lines = [line.strip() for line in read_secret(file, "file of targets").split("\n")]

@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-Kind = Literal["new", "nudge"]
+Kind = Literal["new", "nudge", "test"]
 
 
 class Push(Struct, frozen=True):
@@ -18,7 +18,8 @@ class Push(Struct, frozen=True):
 class Notice(Struct, frozen=True, omit_defaults=True):
     """A row of `notices.jsonl`. `ts` is UTC seconds, `error` why it failed, or why nobody knows.
 
-    `sending` is on disk before anything leaves. `unknown`: it may have arrived, so it counts as sent.
+    `sending` is on disk before anything leaves. `unknown`: it may have arrived, so it counts as sent. A
+    `test` is on no record.
     """
 
     ts: int

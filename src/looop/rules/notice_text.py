@@ -12,7 +12,9 @@ from looop.model.text import clipped, span
 MOST_CHARS = 1800  # what the narrowest chat service takes is 2,000
 _PROMPT_LINES, _PROMPT_CHARS, _SHORT_CHARS = 12, 900, 200
 _MOST_ASKS, _MOST_LISTED, _FIELD_CHARS = 20, 1000, 1000
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]P_^X][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])?|\x9b[0-?]*[ -/]*[@-~]")
+_ESCAPES = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]P_^X][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])?|\x9b[0-?]*[ -/]*[@-~]"
+)
 
 Offset = Callable[[int], int]
 

@@ -118,7 +118,7 @@ def plan(asks: Iterable[Ask], book: Iterable[Notice], now: int, settings: Settin
 
 
 def quiet_until(moment: int, settings: Settings) -> int:
-    """`moment` itself outside of quiet hours, else when they end: by the clock on the wall, whatever it does that day."""
+    """`moment` itself outside of quiet hours, else when they end, by the clock on the wall, whatever it does."""
     at = moment
     while _is_quiet(at, settings):
         ahead = (settings.quiet.ends - _second_of_day(at, settings)) % DAY_S if settings.quiet else 0
@@ -141,9 +141,7 @@ def worth_keeping(book: Sequence[Notice], pending: Iterable[str], recent: int = 
     return kept[::-1]
 
 
-def _wishes(
-    target: str, live: list[Ask], history: History, now: int, settings: Settings
-) -> Iterable[tuple[int, Push]]:
+def _wishes(target: str, live: list[Ask], history: History, now: int, settings: Settings) -> Iterable[tuple[int, Push]]:
     """What the target has to be told, and from when on, quiet hours aside. See Note [Few messages]."""
     fresh = [ask for ask in live if ask.id not in history.told]
     if fresh:

@@ -340,7 +340,7 @@ class Loop:
 
 
 def _spawn(command: Command, mark: str) -> tuple[subprocess.Popen[bytes], int, int, int]:
-    """Start it as the leader of a new group; returns our ends of stdout, stderr (-1 when merged) and stdin (-1: a file)."""
+    """Start it as the leader of a new group; our ends of stdout, stderr (-1: merged) and stdin (-1: a file)."""
     own: list[int] = []
     theirs: list[int] = []
     feeder = -1

@@ -4,7 +4,8 @@ Both have one writer at a time, who holds the lock of `looop notify`.
 
 Note [Keeping the book small]
 What a target was told of an ask that waits must not be forgotten, or it is told again. So a book that has grown is not
-rotated blindly: its old text goes to `notices.jsonl.1`, and then the rows that still matter take its place, in one step.
+rotated blindly: its old text goes to `notices.jsonl.1`, and then the rows that still matter take its place, in one
+step.
 """
 
 from collections.abc import Callable, Sequence
