@@ -8,10 +8,11 @@ watcher of the asks, a lane that is free again. Then everything is looked at ane
 
 import os
 import select
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from threading import Thread
+from threading import ExceptHookArgs, Thread
 
 from looop.contract.local import Local
 from looop.contract.notices import Notifier, Wishes
@@ -30,6 +31,7 @@ Talk = Callable[[str], object]
 
 def notify(local: Local, wishes: Wishes, stop: Stop, tell: Tell, talk: Talk) -> bool:
     """Push what has to be pushed, once or until `stop`; see contract.verbs.Engine.notify."""
+    threading.excepthook = lambda fault: _confess(fault, talk)
     notifier = local.notifier(wishes)
     if wishes.test:
         return _test(notifier, tell)
@@ -109,7 +111,7 @@ class Client:
             self._problem = ""
         except LooopError as error:
             self._say(str(error))
-            self._bell.wait(_AGAIN_S, self._stop)
+            select.select([self._stop.fileno()], [], [], _AGAIN_S)
         finally:
             del self._lanes[push.target]
             self._bell.ring()
@@ -128,6 +130,11 @@ class Client:
         if problem != self._problem:
             self._problem = problem
             self._talk(f"{problem}: trying again")
+
+
+def _confess(fault: ExceptHookArgs, talk: Talk) -> None:
+    """The top of every thread: a traceback is not for people, and might show a URL."""
+    talk(f"a fault in looop itself: {fault.exc_type.__name__} in {fault.thread.name if fault.thread else 'a thread'}")
 
 
 def _once(local: Local, notifier: Notifier, tell: Tell) -> bool:
