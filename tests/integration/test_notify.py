@@ -97,6 +97,7 @@ def leftovers(looop: Notifying, *words: str) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_a_question_is_pushed_once_through_the_library(looop, hooks):
     """A question reaches a service of apprise with all one needs to answer it, once, also over a restart."""
     hook = hooks()
@@ -124,6 +125,7 @@ def test_a_question_is_pushed_once_through_the_library(looop, hooks):
     assert not any(secret in err for secret in SECRETS)
 
 
+@pytest.mark.slow
 def test_questions_within_the_window_are_one_message(looop, hooks):
     """What is raised within --batch goes together; what is answered meanwhile is left out."""
     hook = hooks()
@@ -154,8 +156,9 @@ def test_what_an_own_webhook_gets_is_signed(looop, hooks):
     assert post["asks"][0]["expires"] == 2_000_000_000
 
 
+@pytest.mark.slow
 def test_a_target_that_hangs_holds_up_no_other(looop, hooks):
-    """While one service does not answer, another gets every question at once; the first is cut off, and not repeated."""
+    """While one service does not answer, another gets every question; the first is cut off, and not repeated."""
     hanging, well = hooks(lambda _: None), hooks()
     looop.notify("--to", hanging.own, "--to", well.own, "--timeout", "3s")
     looop.raised("w-1")
@@ -227,6 +230,7 @@ def test_killed_in_the_middle_of_a_push_it_is_not_repeated(looop, hooks):
     assert hook.asks == [["w-1"], ["v-1"]]
 
 
+@pytest.mark.slow
 def test_killed_before_the_child_was_started_the_book_knows(looop, hooks):
     """A row that only announces counts as sent: the nudge, here after a second, brings it again."""
     hook = hooks()
@@ -252,6 +256,7 @@ def test_a_second_one_is_refused(looop, hooks):
     assert looop("notify", "--to", hook.own, "--test").code == 0
 
 
+@pytest.mark.slow
 def test_a_thousand_questions_are_one_message_of_bounded_size(looop, hooks):
     """1,000 asks with long prompts: one push to each service, small enough for a chat; the book knows all of them."""
     hook = hooks()

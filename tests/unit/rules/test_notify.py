@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -166,7 +167,7 @@ def test_nudges_of_many_asks_do_not_add_up():
     world.until(NOON + DAY_S)
     times = world.times("nudge")
     assert times
-    assert min(later - sooner for sooner, later in zip(times, times[1:], strict=False)) >= HOUR
+    assert min(later - sooner for sooner, later in pairwise(times)) >= HOUR
 
 
 def test_a_failed_push_is_made_again_later_and_later():
@@ -307,7 +308,7 @@ def test_whatever_happens_each_ask_is_new_once_and_nights_are_quiet(steps, batch
         assert set(world.asks) <= set(new)
         for name in new:
             nudged = [when for when, push in arrived if push.target == target and name in push.asks]
-            assert all(later - sooner >= nudge_s for sooner, later in zip(nudged, nudged[1:], strict=False))
+            assert all(later - sooner >= nudge_s for sooner, later in pairwise(nudged))
     assert all(name not in push.asks for name, since in gone.items() for _, push, _ in world.made[since:])
     if quiet:
         assert all(quiet_until(when, wishes) == when for when, _, _ in world.made)

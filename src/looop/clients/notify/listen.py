@@ -1,7 +1,7 @@
 """Taking signed replies over HTTP: `POST /answer`. The standard library's server, bounded in every direction.
 
 Note [Slow clients]
-A connection has ten seconds in all, however it drips, and there are at most sixteen; those that come while all are
+A connection has five seconds in all, however it drips, and there are at most 32; those that come while all are
 taken wait in the kernel's queue. Nothing wakes while nobody calls.
 """
 
@@ -23,7 +23,7 @@ from looop.model.errors import Invalid, Refused, Unwritable
 
 PATH = "/answer"
 MOST_BYTES = 65536
-_MOST_CONNECTIONS, _PATIENCE_S, _DRAINED = 16, 10.0, 4 << 20
+_MOST_CONNECTIONS, _PATIENCE_S, _DRAINED = 32, 5.0, 4 << 20
 """Unread bytes would cost the sender our answer, so some of what is too much is read."""
 
 

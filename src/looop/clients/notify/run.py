@@ -80,8 +80,8 @@ class Client:
     def run(self) -> bool:
         """Push until asked to stop, then let what is on its way come to its end."""
         Thread(target=self._watch, daemon=True).start()
-        count = len(self._notifier.targets)
-        self._talk(f"questions go to {count} target{'' if count == 1 else 's'} ({', '.join(self._notifier.targets)})")
+        if self._notifier.targets:
+            self._talk(f"questions go to {len(self._notifier.targets)} target(s): {', '.join(self._notifier.targets)}")
         while not self._stop.requested():
             self._bell.wait(self._pass(), self._stop)
         for lane in tuple(self._lanes.values()):
