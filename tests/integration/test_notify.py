@@ -413,3 +413,19 @@ def test_idle_it_costs_next_to_nothing(looop, hooks):
     before = ticks()
     time.sleep(4)
     assert ticks() - before <= 4
+
+
+def test_it_goes_on_when_nobody_reads_what_it_says(looop, hooks):
+    """`looop notify | head -1`: that the reader went away is no reason to push no more."""
+    hook = hooks()
+    process = looop.notify("--to", hook.own)
+    assert process.stdout is not None
+    process.stdout.close()
+    for n in (1, 2, 3):
+        looop.raised(f"w-{n}")
+        until(lambda n=n: len(hook.posts) == n, what="the push")
+    until(lambda: looop.outcomes() == ["sending", "sent"] * 3, what="the end of the last")
+    process.send_signal(signal.SIGTERM)
+    assert process.stderr is not None
+    assert "fault" not in process.stderr.read()
+    process.wait(15)

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from looop.contract.attach import Attachment
     from looop.contract.doctor import Checkup
     from looop.contract.money import CostReport, Subject
-    from looop.contract.notices import Notifier, Wishes
+    from looop.contract.notices import Wishes
+    from looop.contract.notifier import Notifier
     from looop.contract.screens import Format, Screenshot
     from looop.contract.setup import Plan, Setup, Wiring
     from looop.contract.transcript import Transcript
@@ -161,7 +162,7 @@ class Local:
         return f"answered {ask_id}"
 
     def notifier(self, wishes: "Wishes") -> "Notifier":
-        from looop.contract.notices import Notifier
+        from looop.contract.notifier import Notifier
 
         return Notifier(self._house, wishes)
 

@@ -1,5 +1,8 @@
 """The verb that reaches a person elsewhere: notify."""
 
+import sys
+from contextlib import suppress
+
 import click
 import msgspec
 
@@ -53,10 +56,10 @@ def notify(engine: Engine, /, stray: tuple[str, ...], as_json: bool, **wanted: o
 
 
 def _show(row: Notice, *, as_json: bool) -> None:
-    import sys
-
-    say(escaped(msgspec.json.encode(row).decode()) if as_json else _line(row))
-    sys.stdout.flush()
+    """A line on stdout at once. That nobody reads it any more is no reason to push no more."""
+    with suppress(OSError):
+        say(escaped(msgspec.json.encode(row).decode()) if as_json else _line(row))
+        sys.stdout.flush()
 
 
 def _line(row: Notice) -> str:

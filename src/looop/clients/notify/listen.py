@@ -2,12 +2,13 @@
 
 Note [Slow clients]
 A connection has five seconds in all, however it drips, and there are at most 32; those that come while all are
-taken wait in the kernel's queue. Nothing wakes while nobody calls.
+taken wait in the kernel's queue. Nothing wakes while nobody calls. Of a body that is too large some is read all the
+same: unread bytes would cost the sender our answer.
 """
 
 import select
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 from ipaddress import ip_address
@@ -16,19 +17,20 @@ from time import monotonic
 from typing import Any, cast
 
 from looop.contract.local import Local
-from looop.contract.notices import Notifier, Wishes
+from looop.contract.notices import Wishes
+from looop.contract.notifier import Notifier
 from looop.contract.replies import SIGNATURE, Replies, Said
 from looop.contract.verbs import Stop
 from looop.model.errors import Invalid, Refused, Unwritable
 
+Talk = Callable[[str], object]
 PATH = "/answer"
 MOST_BYTES = 65536
 _MOST_CONNECTIONS, _PATIENCE_S, _DRAINED = 32, 5.0, 4 << 20
-"""Unread bytes would cost the sender our answer, so some of what is too much is read."""
 
 
 @contextmanager
-def listening(notifier: Notifier, local: Local, wishes: Wishes, stop: Stop, talk: Any) -> Iterator[None]:
+def listening(notifier: Notifier, local: Local, wishes: Wishes, stop: Stop, talk: Talk) -> Iterator[None]:
     """Take replies in a thread while this lasts. Raises Invalid, Refused, Unwritable for an address that cannot be."""
     server = Server(_bound(wishes.listen, allow_remote=wishes.allow_remote), notifier.replies(local), stop)
     notifier.reply_url = f"http://{server.address}{PATH}"

@@ -15,7 +15,8 @@ from functools import partial
 from threading import ExceptHookArgs, Thread
 
 from looop.contract.local import Local
-from looop.contract.notices import Notifier, Wishes
+from looop.contract.notices import Wishes
+from looop.contract.notifier import Notifier
 from looop.contract.verbs import Stop
 from looop.model.errors import LooopError
 from looop.model.notices import Notice, Push
