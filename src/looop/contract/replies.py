@@ -88,8 +88,8 @@ class Replies:
             return Said(400, str(error))
         except (Refused, Corrupt) as error:
             settled = self._house.mailbox.answer_of(reply.ask)
-            answered = isinstance(settled, Answer) and settled.outcome == "answered"
-            return Said(409 if answered or isinstance(error, Corrupt) else 410, str(error))
+            gone = settled is None or (isinstance(settled, Answer) and settled.outcome != "answered")
+            return Said(410 if gone else 409, str(error))
 
     def _text(self, reply: _Reply) -> str:
         if (reply.answer is None) == (reply.option is None):
