@@ -1,4 +1,4 @@
-"""A virtual week nobody is there: a schedule of 15 minutes, nine workers whose questions wait, and what becomes of it."""
+"""A virtual week nobody is there: a schedule of 15 minutes, nine workers whose questions wait; what becomes of it."""
 
 import argparse
 import sys
