@@ -79,7 +79,7 @@ class Found(Struct):
         return 100 * self.handled / self.due
 
 
-class _CutOff:
+class CutOff:
     """The agent's tools end the call: whoever waits is asked to stop."""
 
     def requested(self) -> bool:
@@ -218,7 +218,7 @@ class Week:
             return
         self.found.calls_of_ask += 1
         try:
-            reply = ask(self.house, self._question(worker), _CutOff(), lambda _: None)
+            reply = ask(self.house, self._question(worker), CutOff(), lambda _: None)
         except Refused as error:
             assert "stays asked" in str(error), error
             self._at(self.clock.now() + self.plan.tool_limit_s + AGENT_PAUSE_S, lambda: self._ask(worker, generation))
