@@ -1,4 +1,4 @@
-"""Whatever stands in the mailbox' files, by hand, by crash or by malice: no traceback, no raw escape, one warning each."""
+"""Whatever stands in the mailbox' files, by hand, crash or malice: no traceback, no raw escape, one warning each."""
 
 import io
 import json
