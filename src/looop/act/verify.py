@@ -9,8 +9,8 @@ record is never made again, so a worker is judged once.
 
 Note [Who is asked first]
 The commands are read before the fleet is listed. A worker that is started in between under the same id has a command of
-its own by then, and the verdict on its predecessor is not kept: it is compared and written under the lock of starts (see
-state/verify.py). The other way round the new command would be run on a worker that has just begun.
+its own by then, and the verdict on its predecessor is not kept: it is compared and written under the lock of starts
+(see state/verify.py). The other way round the new command would be run on a worker that has just begun.
 
 Note [At work after its end]
 What a dead supervisor left may still be at work on what is to be judged. So it is ended before, also where the

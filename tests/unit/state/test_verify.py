@@ -142,7 +142,7 @@ def test_a_new_command_takes_the_old_verdict_away() -> None:
 
 @pytest.mark.parametrize("successor", ["none", "same command", "other command"])
 def test_a_verdict_on_the_predecessor_is_never_written(successor: str) -> None:
-    """A worker started while its predecessor was judged has no verdict, not even for a moment. Source: edge case 184."""
+    """A worker started while its predecessor was judged has no verdict, not for a moment. Source: edge case 184."""
     store = MemoryStore()
     book = Verify(store)
     book.declare("w", "true")
