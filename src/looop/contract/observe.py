@@ -66,7 +66,7 @@ def state_of(house: House) -> StateView:
     config = damage.spare(lambda: _config(house), None)
     sensors = damage.spare(house.sensors.all, list[Sensor]())
     world = damage.spare(lambda: read_world(house, sensors), _NO_WORLD)
-    mail = damage.spare(house.mailbox.pending, Mail([], []))
+    mail = damage.spare(lambda: house.mailbox.pending(now, house.fleet.living), Mail([], []))
     journal = damage.spare(lambda: house.journal.tail(_JOURNAL_LINES), list[str]())
     costs = damage.spare(house.ledger.read, Rows([], 0))
     bill = bill_since(costs.rows, midnight(house.setting.clock, now))
@@ -89,6 +89,7 @@ def state_of(house: House) -> StateView:
         data_dir=house.setting.root,
         failing=_failing(house, world, memory, now),
         damaged=damage,
+        stranded=mail.stranded,
     )
 
 
@@ -155,7 +156,8 @@ def _until_something(house: House, watcher: Any, poll_s: float) -> None:
 
 
 def _pending(house: House) -> list[Ask]:
-    return _Damage().spare(house.mailbox.pending, Mail([], [])).pending
+    now = house.setting.clock.now()
+    return _Damage().spare(lambda: house.mailbox.pending(now, house.fleet.living), Mail([], [])).pending
 
 
 def _fingerprints(house: House) -> dict[str, str]:
