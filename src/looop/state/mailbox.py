@@ -18,6 +18,11 @@ A question whose session is over or was followed by another of its id waits for 
 cannot be answered. The next session of that id takes an open one over when it asks under the same key: the record gets
 its generation, and the person sees no new question. Who gives a question up writes -1 there first; both changes are
 decided on that one record, so a question is taken over or given up, never both.
+
+Note [Two at once]
+Of two asks at once the number decides: one creates it, the other looks again. So the number is chosen first and the key
+looked for afterwards, or a question that came in between would be above the number and yet unseen. The folders are
+looked through in the order in which a question is put away, so that none slips by.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -63,7 +68,7 @@ class AlreadySettled(Refused):
     """The question is settled; `found` says how, None where that cannot be read."""
 
     def __init__(self, ask: Ask, found: Answer | None) -> None:
-        super().__init__(f"ask {ask.id} is already settled")
+        super().__init__(f"ask {ask.id} is already {found.outcome if found else 'settled'}")
         self.ask, self.found = ask, found
 
 
@@ -116,13 +121,11 @@ class Mailbox:
         taken over, see Note [Stranded]. Raises Refused, Unreadable, Unwritable.
         """
         for _ in range(_TRIES):
-            names = names_in(self._store, "asks", ".json")
-            if question.key and (known := self._known(question, names, since)):
+            new = replace(question, id=self._next_id(question.worker))
+            if question.key and (known := self._known(question, since)):
                 if known.generation == question.generation or self._adopt(known, question.generation):
                     return replace(known, generation=question.generation), False
                 continue
-            used = [*names, *names_in(self._store, "answers", ".json"), *names_in(self._store, _ARCHIVE, ".json")]
-            new = replace(question, id=next_numbered(question.worker, used))
             if self._store.create(_ask_key(new.id), encode_bare(new)):
                 return new, True
         raise Refused(f"{question.worker} asks too much at once: try again in some seconds")
@@ -132,9 +135,9 @@ class Mailbox:
 
         The same question has the same key, and the same worker or the same words. Raises Unreadable.
         """
-        names = names_in(self._store, "asks", ".json")
-        if not question.key or self._known(question, names, since):
+        if not question.key or self._known(question, since):
             return None
+        names = names_in(self._store, "asks", ".json")
         found = [*self._pairs("asks", names, question.key), *self._archived(question.key)]
         said = [
             pair
@@ -265,8 +268,14 @@ class Mailbox:
             if isinstance(ask, Ask) and not isinstance(answer, Answer) and not (name in settled and self.is_gone(name)):
                 yield ask if ask.id == name else replace(ask, id=name)
 
-    def _known(self, question: Ask, names: list[str], since: int) -> Ask | None:
+    def _next_id(self, worker: str) -> str:
+        """The id above all that this worker has used, wherever they are by now. See Note [Two at once]."""
+        folders = ("asks", "answers", _ARCHIVE)
+        return next_numbered(worker, [name for folder in folders for name in names_in(self._store, folder, ".json")])
+
+    def _known(self, question: Ask, since: int) -> Ask | None:
         """The newest question of that worker and key, if it is still the same one. See Note [The same question]."""
+        names = names_in(self._store, "asks", ".json")
         numbers = {name: n for name in names if (n := index_of(name, question.worker)) is not None}
         for name in sorted(numbers, key=lambda name: numbers[name], reverse=True):
             ask = self.ask_of(name)

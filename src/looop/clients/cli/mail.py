@@ -54,6 +54,7 @@ def answer(ask_id: str, text: tuple[str, ...], option: int | None, force: bool) 
 class _Ask(click.Group):
     """A verb of its own with one more below it. A worker may be called as that one is: a question has a --prompt."""
 
+    allow_extra_args = False
     allow_interspersed_args = True
 
     def make_context(
