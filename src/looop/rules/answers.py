@@ -14,7 +14,7 @@ State = Literal["pending", "stranded", "answered", "refused", "expired", "withdr
 
 _WORDS = (
     r"n|nope|never|den(?:y|ied)|refused?|reject(?:ed)?|cancel|abort|stop|don't|do not|not now|not yet",
-    r"no(?:[ \t]*(?:$|[,;:!—–\n]|\.(?![ \t]*\d|\w)|-(?!\w))|\s+(?:not|never|way|thanks|thank you)\b).*",
+    r"no(?:[ \t]*(?:$|[,;:!—–\r\n]|\.(?![ \t]*\d|\w)|-(?!\w))|\s+(?:not|never|way|thanks|thank you)\b).*",
 )
 _REFUSAL = re.compile(rf"(?:{_WORDS[0]})[.! ]*|{_WORDS[1]}", re.IGNORECASE | re.DOTALL)
 

@@ -224,14 +224,15 @@ class Mailbox:
         """
         asks = [ask for ask in self._unsettled() if ask.generation and (not ask.key or ask.ts < keyed_before)]
         lives = living() if asks else {}
+        return [ask for ask in asks if _is_stranded(ask, lives) and self.give_up(ask, now)]
+
+    def give_up(self, ask: Ask, now: int) -> bool:
+        """Settle a stranded question; False when somebody has taken it over or settled it. See Note [Stranded].
+
+        Raises Unreadable, Unwritable.
+        """
         gone = Answer(answer="", ts=now, outcome="stranded", by=NOBODY)
-        return [
-            ask
-            for ask in asks
-            if _is_stranded(ask, lives)
-            and self._adopt(ask, _GIVEN_UP)
-            and self._store.create(_answer_key(ask.id), encode_record(gone))
-        ]
+        return self._adopt(ask, _GIVEN_UP) and self._store.create(_answer_key(ask.id), encode_record(gone))
 
     def archive(self, before_ns: int) -> list[str]:
         """Put away what was settled before that moment, question first; the ids. Their numbers stay used.

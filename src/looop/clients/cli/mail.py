@@ -47,8 +47,9 @@ def asks(ask_id: str | None, everything: bool, as_json: bool) -> None:
 @click.option("--force", is_flag=True, help="Replace an answer that is there.")
 def answer(ask_id: str, text: tuple[str, ...], option: int | None, force: bool) -> None:
     """Answer a question. TEXT is words, or standard input when there are none or a lone -."""
+    local = open_local()
     body = body_of(text, "answer").rstrip() if option is None else " ".join(text)
-    say(open_local().answer(ask_id, body, option=option, force=force))
+    say(local.answer(ask_id, body, option=option, force=force))
 
 
 class _Ask(click.Group):
