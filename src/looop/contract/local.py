@@ -10,8 +10,6 @@ from looop.contract.verbs import (
     GoalView,
     GoalWritten,
     ScheduleView,
-    SensorRun,
-    SensorView,
     ShellRun,
     StateView,
     Stop,
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
     from looop.contract.notices import Wishes
     from looop.contract.notifier import Notifier
     from looop.contract.screens import Format, Screenshot
+    from looop.contract.sensors import SensorRun, SensorView
     from looop.contract.setup import Plan, Setup, Wiring
     from looop.contract.transcript import Transcript
     from looop.contract.updown import Down
@@ -212,12 +211,12 @@ class Local:
 
         return GoalWritten(self.steer(move, journal), doubts(self._house, move))
 
-    def sensors(self) -> list[SensorView]:
+    def sensors(self) -> "list[SensorView]":
         from looop.contract.sensors import views
 
         return views(self._house)
 
-    def try_sensor(self, name: str) -> SensorRun:
+    def try_sensor(self, name: str) -> "SensorRun":
         from looop.contract.sensors import try_out
 
         return try_out(self._house, name)

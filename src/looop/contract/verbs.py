@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from looop.contract.notices import Wishes
     from looop.contract.notifier import Notifier
     from looop.contract.screens import Format, Screenshot
+    from looop.contract.sensors import SensorRun, SensorView
     from looop.contract.setup import Plan, Setup, Wiring
     from looop.contract.transcript import Transcript
     from looop.contract.updown import Down
@@ -130,37 +131,6 @@ class GoalWritten(Struct, frozen=True):
 
     summary: str
     doubts: list[str]
-
-
-class SensorView(Struct, frozen=True):
-    """One sensor and its last reading. `error` is empty when all is well.
-
-    `age_s` is how long ago the sensor ran last for the loop, None when it has not run yet.
-    """
-
-    name: str
-    file: str
-    interval_s: int
-    trust: str
-    error: str
-    signal: Any
-    age_s: int | None
-
-
-class SensorRun(Struct, frozen=True):
-    """A sensor run for trying: what the loop would publish, whether it would call that good, and what would wake it.
-
-    Output that is not JSON is good and compared as a whole: `is_json` is False then, and `signal` None.
-    """
-
-    name: str
-    ok: bool
-    error: str
-    output: str
-    stderr: str
-    is_json: bool
-    signal: Any
-    seconds: float
 
 
 class ScheduleView(Struct, frozen=True):
@@ -313,13 +283,13 @@ class Contract(Protocol):
     def goal(self, goal: str) -> GoalView:
         """One live goal. Raises Missing."""
 
-    def sensors(self) -> list[SensorView]:
+    def sensors(self) -> "list[SensorView]":
         """Every sensor."""
 
     def write_goal(self, move: WriteGoal, journal: str = "") -> GoalWritten:
         """Create or replace a goal. Journaled. Raises Invalid, and Refused where a reflex could never run."""
 
-    def try_sensor(self, name: str) -> SensorRun:
+    def try_sensor(self, name: str) -> "SensorRun":
         """Run one sensor without publishing its reading. Raises Missing, and Refused where the loop would not."""
 
     def remove_sensor(self, name: str, journal: str = "") -> str:

@@ -3,16 +3,19 @@
 import os
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from looop.contract.verbs import Failing, GoalView, ScheduleView, SensorRun, SensorView, StateView
+from looop.contract.verbs import Failing, GoalView, ScheduleView, StateView
 from looop.model.prompt import GoalStatus
 from looop.model.records import Ask, Parked
 from looop.model.report import BeatReport
 from looop.model.text import one_line, span, visible
 from looop.model.world import Change
+
+if TYPE_CHECKING:
+    from looop.contract.sensors import SensorRun, SensorView
 
 
 def clip(text: str, width: int) -> str:
@@ -289,14 +292,14 @@ def goal_line(view: GoalView) -> str:
     return f"{one_line(view.id)}\t{view.status}\tacted {age(view.age_s)}{note}"
 
 
-def sensor_line(view: SensorView) -> str:
+def sensor_line(view: "SensorView") -> str:
     """One row of `looop sensor list`."""
     said = f"FAILS: {one_line(view.error)}" if view.error else one_line(compact(view.signal))
     every = f"every {view.interval_s}s" if view.interval_s else "every beat"
     return f"{one_line(view.name)}\t{every}\t{age(view.age_s)}\t{clip(said, 100)}"
 
 
-def run_line(run: SensorRun) -> str:
+def run_line(run: "SensorRun") -> str:
     """The verdict on a sensor that was tried: what the loop would make of it."""
     if not run.ok:
         return f"{one_line(run.name)} FAILS in {run.seconds}s: {run.error}"
