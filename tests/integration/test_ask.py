@@ -316,7 +316,7 @@ def test_where_nothing_can_be_watched_it_looks(root: Path, monkeypatch: pytest.M
     def none_left() -> Any:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(watch, "_new_observer", none_left)
+    monkeypatch.setattr(watch, "_new_source", none_left)
     home, said, answers = Home(root), list[str](), list[str]()
     home.furnish(ask_poll_ms=0)
     thread = Thread(target=lambda: answers.append(ask(home.house, Question("?", "w"), NoStop(), said.append).answer))

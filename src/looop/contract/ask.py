@@ -22,9 +22,10 @@ from looop.model.records import Answer, Ask, Fault
 from looop.model.text import one_line
 from looop.model.workers import PULSE
 from looop.runtime.command import Stop, pause
+from looop.runtime.inotify import Kind
 from looop.state.house import House
 
-_WATCHED = ("asks", "answers")
+_WATCHED: dict[str, Kind] = {"answers": "placed", "asks": "gone"}  # of a hundred sleepers as few as can be wake
 _LOOK_S = 10.0
 _SETTLE_S = 0.25  # an editor empties a file before it fills it
 
@@ -120,9 +121,10 @@ class _Wait:
 
     def _look(self) -> str | None:
         """The answer, None while there is none or it cannot be read, which is said. Raises Corrupt, Missing."""
-        answer, asked = self._read(), self._house.mailbox.ask_of(self._id)
+        answer = self._read()
         if isinstance(answer, Answer):
             return answer.answer
+        asked = self._house.mailbox.ask_of(self._id)
         if answer is None and asked is None:
             raise Missing(f"ask {self._id} was withdrawn, nobody will answer it: go on without, or ask anew")
         for fault in (answer, asked):

@@ -28,7 +28,7 @@ def watcher(request, tmp_path, monkeypatch):
     """A started watcher over `tmp_path`, by kernel events and by its fallback."""
     (tmp_path / "goals").mkdir()
     if request.param == "looking again":
-        monkeypatch.setattr(watch, "_new_observer", no_watches)
+        monkeypatch.setattr(watch, "_new_source", no_watches)
     said = []
     made = Watcher(str(tmp_path), ("", "goals"), visible, said.append, poll_s=0.02)
     made.start()
@@ -99,7 +99,7 @@ def test_a_stop_ends_the_wait(watcher, stop):
 
 def notice(watcher, stop):
     """Wait until the watcher says that `goals` is another folder; by looking it has nothing to notice."""
-    if watcher._observer is not None:
+    if watcher._source is not None:
         assert watcher.wait(10, stop) == {"goals"}
 
 
@@ -125,7 +125,7 @@ def test_a_folder_that_was_moved_away_is_watched_anew(watcher, tmp_path, stop, a
 
 def test_running_out_of_watches_is_said_once(tmp_path, monkeypatch, stop):
     """Without kernel events the watcher says so once and goes on by looking. Source: design §3 row 6."""
-    monkeypatch.setattr(watch, "_new_observer", no_watches)
+    monkeypatch.setattr(watch, "_new_source", no_watches)
     said = []
     watcher = Watcher(str(tmp_path), ("",), visible, said.append, poll_s=0.02)
     watcher.start()
@@ -145,7 +145,7 @@ def test_running_out_of_watches_later_falls_back_too(tmp_path, stop, monkeypatch
     def refuse(*_args, **_options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(watcher._observer, "schedule", refuse)
+    monkeypatch.setattr(watcher._source, "watch", refuse)
     (tmp_path / "goals").mkdir()
     watcher.wait(0.05, stop)
     (tmp_path / "goals" / "a.md").write_text("x")
