@@ -104,7 +104,7 @@ class _Watch:
         try:
             self._marks = self._read_marks()
             self._pending = self._ids(self.mail())
-            unsettled = False
+            unsettled = warm = False
             while True:
                 mail = self.mail()
                 woke = self._asked(mail) or (None if unsettled else self._changed(mail) or self._beating(mail))
@@ -116,6 +116,7 @@ class _Watch:
                     pause(stop, _SETTLE_S)
                     unsettled = False
                 elif not woke:
+                    warm = warm or bool(state_of(self._house, mail))
                     unsettled = self._sleep(watcher, stop)
         finally:
             watcher.stop()
