@@ -104,9 +104,10 @@ class _Wait:
     def _watch(self) -> str:
         from looop.runtime.watch import Watcher
 
-        knobs = self._house.setting.knobs
+        setting = self._house.setting
+        knobs = setting.knobs
         limit_s, poll_s = knobs.ask_timeout_s, max(knobs.ask_poll_ms, 10) / 1000
-        watcher = Watcher(self._house.setting.root, _WATCHED, self._is_mine, self._once, poll_s)
+        watcher = Watcher(setting.root, _WATCHED, self._is_mine, self._once, poll_s, setting.unwatched)
         until = monotonic() + limit_s if limit_s else None
         watcher.start()
         try:

@@ -99,7 +99,8 @@ class _Watch:
 
     def news(self, stop: Stop) -> Generator[Woke, None, None]:
         """Every change, until `stop`."""
-        watcher = Watcher(self._house.setting.root, WATCHED, _matters, self._say, self._poll_s)
+        setting = self._house.setting
+        watcher = Watcher(setting.root, WATCHED, _matters, self._say, self._poll_s, setting.unwatched)
         watcher.start()
         try:
             self._marks = self._read_marks()

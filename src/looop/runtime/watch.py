@@ -172,10 +172,7 @@ class Watcher:
             with suppress(OSError), os.scandir(os.path.join(self._root, folder) if folder else self._root) as entries:
                 for entry in entries:
                     if self._wanted(folder, entry.name):
-                        with suppress(OSError):
-                            status = entry.stat()
-                            key = f"{folder}/{entry.name}" if folder else entry.name
-                            found[key] = (status.st_mtime_ns, status.st_size)
+                        found[f"{folder}/{entry.name}" if folder else entry.name] = _stamp_of(entry)
         return found
 
 
@@ -185,6 +182,15 @@ def _new_source() -> Source:
     from looop.runtime.observer import Observer
 
     return Observer()
+
+
+def _stamp_of(entry: "os.DirEntry[str]") -> tuple[int, int]:
+    """What differs when a file was written; what is there and tells nothing has a stamp, too."""
+    try:
+        status = entry.stat()
+    except OSError:
+        return -1, -1
+    return status.st_mtime_ns, status.st_size
 
 
 def _identity(folder: str) -> tuple[int, int] | None:
