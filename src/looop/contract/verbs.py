@@ -19,13 +19,18 @@ from looop.model.workers import WorkerRow
 if TYPE_CHECKING:
     from datetime import date
 
+    from looop.act.worktrees import Made
     from looop.contract.attach import Attachment
     from looop.contract.doctor import Checkup
     from looop.contract.money import CostReport, Subject
+    from looop.contract.notices import Wishes
+    from looop.contract.notifier import Notifier
     from looop.contract.screens import Format, Screenshot
     from looop.contract.setup import Plan, Setup, Wiring
     from looop.contract.transcript import Transcript
     from looop.contract.updown import Down
+    from looop.contract.worktree import Pruned, WorktreeView
+    from looop.model.notices import Notice
     from looop.model.records import CostRow
 
 Filter = Literal["any", "actionable", "only-asks"]
@@ -266,8 +271,14 @@ class Contract(Protocol):
     def asks(self) -> Questions:
         """Every question that waits for an answer. Raises Unreadable when they cannot be listed."""
 
-    def answer(self, ask_id: str, text: str, *, force: bool = False) -> str:
-        """Answer a question and say so in one line. Raises Missing, Refused; `force` replaces an answer."""
+    def answer(self, ask_id: str, text: str, *, force: bool = False, by: str = "") -> str:
+        """Answer a question and say so in one line. Raises Missing, Refused; `force` replaces an answer.
+
+        `by` names the way the answer came, for the record.
+        """
+
+    def notifier(self, wishes: "Wishes") -> "Notifier":
+        """What pushes questions to a person. Raises what bad wishes raise: Invalid, Refused, Missing, Unreadable."""
 
     def ask(self, question: Question, stop: Stop, say: Callable[[str], object]) -> Reply:
         """Ask as a worker, and return once a person has answered; `stop` ends the wait. Call `took` afterwards.
@@ -347,6 +358,27 @@ class Contract(Protocol):
     def check_up(self, *, ask: bool) -> "Checkup":
         """Look whether everything works; `ask` also has the runner decide something trivial."""
 
+    def claim(self, name: str, session: str | None = None, say: Callable[[str], object] | None = None) -> str:
+        """Take a lease; `claimed <name>`, nothing where the session had it. Raises Refused naming the holder, Invalid.
+
+        `say` gets a sentence where the session does not live: the next beat takes its lease away.
+        """
+
+    def unclaim(self, name: str, session: str | None = None) -> None:
+        """Give a lease up; one that is nobody's is fine. Raises Refused where another live session has it, Invalid."""
+
+    def make_worktree(self, repo: str, session: str | None = None, branch: str = "", base: str = "") -> "Made":
+        """The session's checkout of a repository, made when there is none. Raises Invalid, Missing, Refused."""
+
+    def worktrees(self) -> "list[WorktreeView]":
+        """Every checkout. Raises Unreadable, and Missing without git."""
+
+    def remove_worktree(self, name: str, *, force: bool = False) -> str:
+        """Remove a checkout and say what went. Raises Missing, and Refused where work would be lost, unless forced."""
+
+    def prune_worktrees(self) -> "Pruned":
+        """Remove the checkouts that have served. Raises Unreadable, Missing."""
+
 
 class Engine(Protocol):
     """The loop itself, for the clients that start it."""
@@ -364,6 +396,13 @@ class Engine(Protocol):
 
     def elsewhere(self, data_dir: str) -> "Engine":
         """The same loop over another data dir, with every knob at its default."""
+
+    def notify(self, wishes: "Wishes", tell: "Callable[[Notice], None]", talk: Callable[[str], object]) -> bool:
+        """Push questions to a person until asked to stop, or once; False when a push that was to be the last failed.
+
+        `tell` gets what was sent and what was not, `talk` sentences. Raises what bad wishes raise; Refused beside
+        another one.
+        """
 
     def demo(self, *, keep: bool) -> None:
         """Show the loop at work in a scratch world."""
