@@ -397,6 +397,22 @@ def test_a_signal_ends_the_wait(looop: Asking, number: int) -> None:
 
 
 @needs_proc
+def test_a_storm_of_signals_ends_nothing(looop: Asking) -> None:
+    """Signals that others send for reasons of their own, thousands of them, leave the call waiting for its answer.
+
+    A process that is stopped and goes on is one that was sent such a signal. Source: spec/workers.md §9.
+    """
+    process = looop.waiting("w")
+    for _ in range(2000):
+        for number in (signal.SIGCONT, signal.SIGWINCH, signal.SIGCHLD, signal.SIGURG):
+            process.send_signal(number)
+    process.send_signal(signal.SIGSTOP)
+    looop("answer", "w-1", "yes")
+    process.send_signal(signal.SIGCONT)
+    assert ends(process) == (0, "yes\n", "")
+
+
+@needs_proc
 def test_a_worker_of_the_longest_id_is_answered(looop: Asking) -> None:
     """A worker may have an id of 64 characters, and its question be answered all the same. Source: design §3 row 9."""
     worker = "w" * 64

@@ -57,6 +57,7 @@ class Watcher:
         )
         self._poll_s, self._why_not = poll_s, why_not
         self._source: Source | None = None
+        self._started = False
         self._watched: dict[str, tuple[tuple[int, int], Any]] = {}
         self._changed: set[str] = set()
         self._stamp: dict[str, tuple[int, int]] = {}
@@ -69,6 +70,7 @@ class Watcher:
         try:
             self._source = _new_source()
             self._watch_folders()
+            self._started = True
         except RuntimeError as error:
             self._fall_back(str(error))
         except OSError as error:
@@ -149,6 +151,8 @@ class Watcher:
         if folder not in self._watched and here:
             with suppress(FileNotFoundError, NotADirectoryError):
                 self._watched[folder] = here, source.watch(path, kind)
+                if self._started:
+                    self._changed.add(folder or ".")
 
     def _lack(self, error: OSError) -> None:
         if error.errno not in _RESOURCES:
