@@ -76,7 +76,7 @@ FACTS: dict[str, Fact] = {
     "pulse_stop": Fact("pulse.stop", "ok", "pulse stopped", row=False),
     "cadence": Fact("cadence", "info", "next look in {secs}s instead of {default}s", row=False),
     "sleep": Fact("sleep", "info", "next beat in {secs}s, or when something changes", row=False),
-    "env_invalid": Fact("env.invalid", "warn", "{var}={value!r} is not a number of its kind: {instead}", row=False),
+    "env_invalid": Fact("env.invalid", "warn", "{var}={value!r} is not a value of its kind: {instead}", row=False),
     "ask": Fact("ask", "ok", "{worker} asks {ask_id}"),
     "ask_refused": Fact(
         "ask.refused", "info", "{worker} asks again what was refused as {ask_id}, and is told so ({key})"
