@@ -96,8 +96,13 @@ def _check_text(move: AnyMove, field: str, value: object) -> None:
 
 
 def _check_trigger(move: WriteSchedule) -> None:
-    if (move.in_s is None) == (move.every_s is None):
-        raise Invalid(f"schedule {move.name}: give exactly one of in_s and every_s")
+    """Whether a cron expression is one is judged where its zone is known, when it is written."""
+    if [move.in_s, move.every_s, move.cron].count(None) != 2:
+        raise Invalid(f"schedule {move.name}: give exactly one of in_s, every_s and cron")
+    if move.tz is not None and move.cron is None:
+        raise Invalid(f"schedule {move.name}: tz belongs to cron: leave it out")
+    if move.catch_up is not None and move.in_s is not None:
+        raise Invalid(f"schedule {move.name}: a one-shot stays due until it is dropped: leave catch_up out")
     if move.in_s is not None and move.in_s <= 0:
         raise Invalid(f"schedule {move.name}: in_s must be above 0, not {move.in_s}")
     if move.every_s is not None and move.every_s < MIN_EVERY_S:
