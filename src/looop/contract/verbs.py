@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from msgspec import Struct
 
 from looop.contract.questions import Hearing, Question, Questions, Reply
-from looop.model.moves import AnyMove, RunShell, WriteGoal
+from looop.model.moves import AnyMove, RunShell, WriteGoal, WriteSchedule
 from looop.model.prompt import GoalStatus
 from looop.model.records import Ask, Parked
 from looop.model.report import BeatReport
@@ -150,13 +150,34 @@ class SensorRun(Struct, frozen=True):
     seconds: float
 
 
+class Run(Struct, frozen=True):
+    """A moment to come: UTC seconds, seconds from now, local time with its offset, and the same for a person."""
+
+    at: int
+    in_s: int
+    time: str
+    words: str
+
+
 class ScheduleView(Struct, frozen=True):
-    """One schedule: its record (None when it cannot be read), what wakes the loop, and the rest."""
+    """One schedule: its record (None when it cannot be read), what wakes the loop, and the rest.
+
+    `next` are the runs to come, the nearest first, one or a few; `says` is its trigger in words, or what is wrong.
+    """
 
     name: str
     record: dict[str, Any] | None
     signal: Any
     detail: dict[str, Any]
+    next: list[Run]
+    says: str
+
+
+class ScheduleWritten(Struct, frozen=True):
+    """A schedule that was written: its summary, and its next run."""
+
+    summary: str
+    next: Run | None
 
 
 class ShellRun(Struct, frozen=True):
@@ -277,7 +298,19 @@ class Contract(Protocol):
         """Names of the kept versions, oldest first."""
 
     def schedules(self) -> list[ScheduleView]:
-        """Every schedule."""
+        """Every schedule, with its next run. Raises Unreadable."""
+
+    def schedule(self, name: str) -> ScheduleView:
+        """One schedule, with its next runs. Raises Missing, Unreadable."""
+
+    def write_schedule(self, move: WriteSchedule, journal: str = "", at: str = "") -> ScheduleWritten:
+        """Create or replace a schedule. Journaled. Raises Invalid.
+
+        `at` is a local time instead of the move's own trigger, in the zone the move names or the machine's.
+        """
+
+    def upcoming(self, expression: str, tz: str | None = None) -> list[Run]:
+        """The next runs of a cron expression; nothing is written. Raises Invalid."""
 
     def journal(self, count: int) -> list[str]:
         """The last lines of the journal."""

@@ -4,12 +4,11 @@ A move is a value; performing it is the business of act/. `kind` is the short wo
 `summary` the line that goes to the journal when the decision brings none of its own.
 """
 
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, get_args
 
 from msgspec import Meta, Struct
 
 Id = Annotated[str, Meta(description="1-64 letters, digits, '-', '_' or '.', not starting with a dot")]
-CatchUp = Literal["one", "all", "none"]
 
 
 class Move(Struct, frozen=True, tag_field="action", omit_defaults=True):
@@ -147,7 +146,8 @@ class KillWorker(Move, frozen=True, tag="kill_worker"):
 class WriteSchedule(Move, frozen=True, tag="write_schedule"):
     """Create or replace a schedule: exactly one of `in_s` (once), `every_s` (again and again) and `cron`.
 
-    Cron runs in the time zone `tz`, the machine's when it is left out; `catch_up` says what becomes of missed runs.
+    Cron runs in the time zone `tz`, the machine's when it is left out; `catch_up` says what becomes of missed runs:
+    `one` (when it is left out), `all` or `none` of them wake the loop.
     """
 
     kind = "schedule"
@@ -157,7 +157,7 @@ class WriteSchedule(Move, frozen=True, tag="write_schedule"):
     note: str | None = None
     cron: str | None = None
     tz: str | None = None
-    catch_up: CatchUp | None = None
+    catch_up: str | None = None
 
     @property
     def summary(self) -> str:

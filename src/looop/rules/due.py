@@ -17,14 +17,13 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from looop.model.decision import MIN_EVERY_S
+from looop.model.decision import CATCH_UP, MIN_EVERY_S
 from looop.model.errors import Invalid
 from looop.model.records import Fault, Schedule
 from looop.rules import cron
 
 Probe = tuple[Any, dict[str, Any]]
 ZoneOf = Callable[[str], tzinfo]
-POLICIES = ("one", "all", "none")
 MOST_BEHIND = 100
 STEP_S = 3600
 ON_TIME_S = 300
@@ -114,8 +113,8 @@ def ran(schedule: Schedule | Fault, signal: Any, zone_of: ZoneOf | None) -> int 
 
 def line_of(schedule: Schedule, zone_of: ZoneOf | None) -> Line:
     """The runs of a schedule that has several. Raises Invalid with what is wrong with it."""
-    if schedule.catch_up not in (None, *POLICIES):
-        raise Invalid(f"catch_up is {schedule.catch_up!r}: expected one of {', '.join(POLICIES)}")
+    if schedule.catch_up not in (None, *CATCH_UP):
+        raise Invalid(f"catch_up is {schedule.catch_up!r}: expected one of {', '.join(CATCH_UP)}")
     if schedule.cron is None:
         if (schedule.every_s or 0) < MIN_EVERY_S:
             raise Invalid(f"every_s is {schedule.every_s}: at least {MIN_EVERY_S} is allowed")
@@ -222,7 +221,7 @@ def _if_in_time(line: Line, run: int | None, now: int, before: Before) -> Choice
 
 
 def _seen(line: Line, signal: Any, now: int) -> int | None:
-    """The run that was shown. One before the anchor was another schedule's; one far ahead had a clock that was wrong."""
+    """The run that was shown. One before the anchor was another schedule's; one far ahead is a wrong clock's."""
     run = line.run_of(signal)
     return run if run is not None and line.anchor < run <= now + STEP_S else None
 

@@ -50,7 +50,7 @@ def local_zone(env: Mapping[str, str], localtime: str = _LOCALTIME) -> str:
     if os.path.islink(localtime):
         for path in (os.readlink(localtime), os.path.realpath(localtime)):
             if name := _below_zoneinfo(path):
-                return name
+                return "UTC" if name in _UTC_NAMES else name
     return _from_debian(os.path.join(os.path.dirname(localtime), "timezone"), localtime)
 
 
