@@ -45,7 +45,7 @@ def local_zone(env: Mapping[str, str], localtime: str = _LOCALTIME) -> str:
     """
     if "TZ" in env:
         return _from_variable(env["TZ"].removeprefix(":"))
-    if not os.path.exists(localtime):
+    if not os.path.lexists(localtime):
         return "UTC"
     if os.path.islink(localtime):
         for path in (os.readlink(localtime), os.path.realpath(localtime)):
