@@ -1,17 +1,15 @@
 """The contract over the house of this machine."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from looop.contract.questions import Hearing, Question, Questions, Reply
+from looop.contract.timetable import Run, ScheduleView, ScheduleWritten
 from looop.contract.verbs import (
     Filter,
     GoalView,
     GoalWritten,
-    Run,
-    ScheduleView,
-    ScheduleWritten,
     SensorRun,
     SensorView,
     ShellRun,
@@ -33,6 +31,8 @@ if TYPE_CHECKING:
     from looop.contract.attach import Attachment
     from looop.contract.doctor import Checkup
     from looop.contract.money import CostReport, Subject
+    from looop.contract.notices import Wishes
+    from looop.contract.notifier import Notifier
     from looop.contract.screens import Format, Screenshot
     from looop.contract.setup import Plan, Setup, Wiring
     from looop.contract.transcript import Transcript
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 class Local:
     """Implements contract.verbs.Contract for the data dir the environment names, or for another one."""
 
-    def __init__(self, data_dir: str | None = None) -> None:
-        self._house, self._paths = open_house(data_dir=data_dir)
+    def __init__(self, data_dir: str | None = None, stop: Stop | None = None) -> None:
+        self._house, self._paths = open_house(data_dir=data_dir, stop=stop)
 
     def prepare(self) -> None:
         """Seed a fresh data dir; a failure is said on stderr and the verb goes on. Raises Unwritable without a folder.
@@ -64,10 +64,32 @@ class Local:
 
         return state_of(self._house)
 
-    def wait(self, wanted: Filter) -> Woke:
-        from looop.contract.observe import wait_for
+    def wait(
+        self,
+        wanted: Filter,
+        held: Collection[str] | None = None,
+        timeout_s: int | None = None,
+        say: Callable[[str], object] | None = None,
+    ) -> Woke:
+        from looop.contract.changes import wait_for
 
-        return wait_for(self._house, wanted)
+        return wait_for(self._house, wanted, held, timeout_s, say)
+
+    def changes(
+        self,
+        wanted: Filter,
+        stop: Stop,
+        held: Collection[str] | None = None,
+        say: Callable[[str], object] | None = None,
+    ) -> Iterator[Woke]:
+        from looop.contract.changes import changes
+
+        return changes(self._house, wanted, stop, held, say)
+
+    def held_asks(self, since: str) -> frozenset[str]:
+        from looop.contract.changes import held_asks
+
+        return held_asks(self._house, since)
 
     def workers(self) -> list[WorkerRow]:
         from looop.contract.workers import rows
@@ -130,13 +152,18 @@ class Local:
         mail = self._house.mailbox.pending()
         return Questions(mail.pending, self._house.setting.clock.now(), mail.damaged)
 
-    def answer(self, ask_id: str, text: str, *, force: bool = False) -> str:
+    def answer(self, ask_id: str, text: str, *, force: bool = False, by: str = "") -> str:
         require_numbered(ask_id, "ask id")
         if not text.strip():
             raise Invalid("the answer is empty: give it as words, or on standard input")
         ask = self._house.mailbox.answer(ask_id, text, self._house.setting.clock.now(), force=force)
-        self._house.events.emit("answer", ask_id=ask_id, worker=ask.worker)
+        self._house.events.emit("answer", ask_id=ask_id, worker=ask.worker, **({"by": by} if by else {}))
         return f"answered {ask_id}"
+
+    def notifier(self, wishes: "Wishes") -> "Notifier":
+        from looop.contract.notifier import Notifier
+
+        return Notifier(self._house, wishes)
 
     def ask(self, question: Question, stop: Stop, say: Callable[[str], object]) -> Reply:
         from looop.contract.ask import ask
@@ -289,10 +316,10 @@ class Local:
 
         return check_up(self._house, ask=ask)
 
-    def claim(self, name: str, session: str | None = None) -> str:
+    def claim(self, name: str, session: str | None = None, say: Callable[[str], object] | None = None) -> str:
         from looop.contract.leases import claim
 
-        return claim(self._house, name, session)
+        return claim(self._house, name, session, say)
 
     def unclaim(self, name: str, session: str | None = None) -> None:
         from looop.contract.leases import unclaim

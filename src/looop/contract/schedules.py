@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from looop.act.perform import perform
 from looop.act.schedules import in_zone, record_of
-from looop.contract.verbs import Run, ScheduleView, ScheduleWritten
+from looop.contract.timetable import Run, ScheduleView, ScheduleWritten
 from looop.model.decision import check_move
 from looop.model.errors import Invalid, Missing
 from looop.model.moves import WriteSchedule

@@ -4,12 +4,13 @@
 LooopError whose text can be shown as it is.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msgspec import Struct
 
 from looop.contract.questions import Hearing, Question, Questions, Reply
+from looop.contract.timetable import Run, ScheduleView, ScheduleWritten
 from looop.model.moves import AnyMove, RunShell, WriteGoal, WriteSchedule
 from looop.model.prompt import GoalStatus
 from looop.model.records import Ask, Parked
@@ -19,13 +20,18 @@ from looop.model.workers import WorkerRow
 if TYPE_CHECKING:
     from datetime import date
 
+    from looop.act.worktrees import Made
     from looop.contract.attach import Attachment
     from looop.contract.doctor import Checkup
     from looop.contract.money import CostReport, Subject
+    from looop.contract.notices import Wishes
+    from looop.contract.notifier import Notifier
     from looop.contract.screens import Format, Screenshot
     from looop.contract.setup import Plan, Setup, Wiring
     from looop.contract.transcript import Transcript
     from looop.contract.updown import Down
+    from looop.contract.worktree import Pruned, WorktreeView
+    from looop.model.notices import Notice
     from looop.model.records import CostRow
 
 Filter = Literal["any", "actionable", "only-asks"]
@@ -84,10 +90,16 @@ class StateView(Struct, frozen=True):
 
 
 class Woke(Struct, frozen=True):
-    """Why `wait` returned: changed categories, sorted, or `pulse-down` alone; and the state then."""
+    """Why a wait ended: changed categories, sorted, or `pulse-down` or `pulse-up` alone; and the state then.
+
+    `new_asks` are the ids of the questions of `state.asks` that are news; `cursor` names all of them, for the next
+    wait. Nothing changed where the time was up.
+    """
 
     changed: list[str]
     state: StateView
+    new_asks: list[str]
+    cursor: str
 
     @property
     def pulse_down(self) -> bool:
@@ -148,36 +160,6 @@ class SensorRun(Struct, frozen=True):
     is_json: bool
     signal: Any
     seconds: float
-
-
-class Run(Struct, frozen=True):
-    """A moment to come: UTC seconds, seconds from now, local time with its offset, and the same for a person."""
-
-    at: int
-    in_s: int
-    time: str
-    words: str
-
-
-class ScheduleView(Struct, frozen=True):
-    """One schedule: its record (None when it cannot be read), what wakes the loop, and the rest.
-
-    `next` are the runs to come, the nearest first, one or a few; `says` is its trigger in words, or what is wrong.
-    """
-
-    name: str
-    record: dict[str, Any] | None
-    signal: Any
-    detail: dict[str, Any]
-    next: list[Run]
-    says: str
-
-
-class ScheduleWritten(Struct, frozen=True):
-    """A schedule that was written: its summary, and its next run."""
-
-    summary: str
-    next: Run | None
 
 
 class ShellRun(Struct, frozen=True):
@@ -249,14 +231,46 @@ class Contract(Protocol):
     def state(self) -> StateView:
         """Everything at a glance. Senses nothing; what cannot be read is in `damaged`."""
 
-    def wait(self, wanted: Filter) -> Woke:
-        """Return once something of the wanted kind has changed, at once when an ask is pending or no pulse runs."""
+    def wait(
+        self,
+        wanted: Filter,
+        held: Collection[str] | None = None,
+        timeout_s: int | None = None,
+        say: Callable[[str], object] | None = None,
+    ) -> Woke:
+        """The first of `changes`; one that names nothing when the time is up."""
+
+    def changes(
+        self,
+        wanted: Filter,
+        stop: Stop,
+        held: Collection[str] | None = None,
+        say: Callable[[str], object] | None = None,
+    ) -> Iterator[Woke]:
+        """Everything of the wanted kind that changes from the first step on, until `stop`; for any thread.
+
+        A question that is pending and not `held` is news at once, and once; so is a pulse that does not run. Nothing
+        is missed while the caller is busy between two steps. Close it to have its descriptors back. `say` gets a
+        sentence where files have to be looked at, since the kernel does not report their changes.
+        """
+
+    def held_asks(self, since: str) -> frozenset[str]:
+        """What `since` says is known: a cursor's asks, with `now` all that wait, with a UTC second all before it.
+
+        Raises Invalid, Unreadable.
+        """
 
     def asks(self) -> Questions:
         """Every question that waits for an answer. Raises Unreadable when they cannot be listed."""
 
-    def answer(self, ask_id: str, text: str, *, force: bool = False) -> str:
-        """Answer a question and say so in one line. Raises Missing, Refused; `force` replaces an answer."""
+    def answer(self, ask_id: str, text: str, *, force: bool = False, by: str = "") -> str:
+        """Answer a question and say so in one line. Raises Missing, Refused; `force` replaces an answer.
+
+        `by` names the way the answer came, for the record.
+        """
+
+    def notifier(self, wishes: "Wishes") -> "Notifier":
+        """What pushes questions to a person. Raises what bad wishes raise: Invalid, Refused, Missing, Unreadable."""
 
     def ask(self, question: Question, stop: Stop, say: Callable[[str], object]) -> Reply:
         """Ask as a worker, and return once a person has answered; `stop` ends the wait. Call `took` afterwards.
@@ -348,6 +362,27 @@ class Contract(Protocol):
     def check_up(self, *, ask: bool) -> "Checkup":
         """Look whether everything works; `ask` also has the runner decide something trivial."""
 
+    def claim(self, name: str, session: str | None = None, say: Callable[[str], object] | None = None) -> str:
+        """Take a lease; `claimed <name>`, nothing where the session had it. Raises Refused naming the holder, Invalid.
+
+        `say` gets a sentence where the session does not live: the next beat takes its lease away.
+        """
+
+    def unclaim(self, name: str, session: str | None = None) -> None:
+        """Give a lease up; one that is nobody's is fine. Raises Refused where another live session has it, Invalid."""
+
+    def make_worktree(self, repo: str, session: str | None = None, branch: str = "", base: str = "") -> "Made":
+        """The session's checkout of a repository, made when there is none. Raises Invalid, Missing, Refused."""
+
+    def worktrees(self) -> "list[WorktreeView]":
+        """Every checkout. Raises Unreadable, and Missing without git."""
+
+    def remove_worktree(self, name: str, *, force: bool = False) -> str:
+        """Remove a checkout and say what went. Raises Missing, and Refused where work would be lost, unless forced."""
+
+    def prune_worktrees(self) -> "Pruned":
+        """Remove the checkouts that have served. Raises Unreadable, Missing."""
+
 
 class Engine(Protocol):
     """The loop itself, for the clients that start it."""
@@ -365,6 +400,13 @@ class Engine(Protocol):
 
     def elsewhere(self, data_dir: str) -> "Engine":
         """The same loop over another data dir, with every knob at its default."""
+
+    def notify(self, wishes: "Wishes", tell: "Callable[[Notice], None]", talk: Callable[[str], object]) -> bool:
+        """Push questions to a person until asked to stop, or once; False when a push that was to be the last failed.
+
+        `tell` gets what was sent and what was not, `talk` sentences. Raises what bad wishes raise; Refused beside
+        another one.
+        """
 
     def demo(self, *, keep: bool) -> None:
         """Show the loop at work in a scratch world."""
