@@ -59,6 +59,10 @@ FACTS: dict[str, Fact] = {
     "parked": Fact("tick.parked", "warn", "{runner} is at its usage limit: next try in {retry_in_s}s ({error})"),
     "guard_degraded": Fact("tick.guard_degraded", "warn", "{guard}: {error}"),
     "sense_degraded": Fact("tick.sense_degraded", "warn", "{error}", row=False),
+    "schedule_degraded": Fact("schedule.degraded", "warn", "{error}: missed runs count as one"),
+    "schedule_skipped": Fact(
+        "schedule.skipped", "warn", "schedule {schedule}: too many runs were missed, the oldest {count} are skipped"
+    ),
     "sense": Fact("sense", "info", "{text}", row=False),
     "sense_failed": Fact("sense", "error", "{text}", row=False),
     "sensor_ok": Fact("sense.ok", "ok", "{sensor} ok ({secs}s)", row=False),
