@@ -333,5 +333,5 @@ class Engine(Protocol):
     def elsewhere(self, data_dir: str) -> "Engine":
         """The same loop over another data dir, with every knob at its default."""
 
-    def demo(self, *, keep: bool) -> None:
-        """Show the loop at work in a scratch world."""
+    def demo(self, *, keep: bool, answer: str | None = None) -> None:
+        """Show the loop at work in a scratch world; `answer` is the person's there, None to ask for it."""
