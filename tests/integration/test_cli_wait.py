@@ -214,3 +214,44 @@ def test_it_ends_with_ctrl_c(waiting: Callable[..., Waiting]) -> None:
     wait.process.send_signal(signal.SIGINT)
     out, err = wait.process.communicate(timeout=5)
     assert (wait.process.returncode, out, err.strip()) == (130, "", "")
+
+
+def test_a_held_question_does_not_end_it(looop: Looop, waiting: Callable[..., Waiting]) -> None:
+    """With the cursor of the last wait a question that is still pending ends nothing; the next one does, at once.
+
+    Source: spec/edge-cases.md item 209.
+    """
+    looop.write("asks/q-1.json", '{"id": "q-1", "worker": "q", "prompt": "?", "ts": 1}')
+    first = looop("wait", "--json", "--only-asks", "--new-asks", "").json
+    assert (first["changed"], first["new_asks"], first["cursor"]) == (["asks"], ["q-1"], "q-1")
+    held = [waiting("--only-asks", "--new-asks", since) for since in (first["cursor"], "now", "2")]
+    held[0].goes_on()
+    looop.write("asks/q-2.json", '{"id": "q-2", "worker": "q", "prompt": "?", "ts": 2}')
+    for wait in held:
+        code, changed, took, state = wait.ends()
+        assert (code, changed, state["new_asks"], state["cursor"]) == (0, ["asks"], ["q-2"], "q-1,q-2")
+        assert took < AT_ONCE_S
+
+
+def test_a_dead_pulse_ends_it_whatever_is_held(looop: Looop) -> None:
+    """Held questions do not hide that no pulse runs. Source: spec/edge-cases.md items 209, 231."""
+    looop.write("asks/q-1.json", '{"id": "q-1", "worker": "q", "prompt": "?", "ts": 1}')
+    said = looop("wait", "--json", "--new-asks", "now")
+    assert (said.code, said.json["changed"], said.json["new_asks"]) == (2, ["pulse-down"], [])
+
+
+@pytest.mark.parametrize("since", ["../q-1", "q-1,,q-2", "an hour ago", "\x1b[31m"])
+def test_what_is_no_moment_is_refused(looop: Looop, since: str) -> None:
+    """What names neither questions nor a moment is one line on stderr that says what would."""
+    said = looop("wait", "--new-asks", since)
+    assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)
+    assert "a cursor of `looop wait --json`, `now`, or a UTC second" in said.err
+
+
+@pytest.mark.usefixtures("pulse")
+def test_a_wait_with_a_limit(looop: Looop) -> None:
+    """When its time is up a wait ends with exit code 0, prints the state, and names nothing that changed."""
+    said = looop("wait", "--json", "--only-asks", "--timeout", "1")
+    assert (said.code, said.err, said.json["changed"], said.json["new_asks"]) == (0, "", [], [])
+    assert looop("wait", "--only-asks", "--timeout", "0").out.startswith("changed: nothing\npulse: live")
+    assert "is not a duration" in looop("wait", "--timeout", "soon").err

@@ -1,7 +1,7 @@
 """The contract over the house of this machine."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from looop.contract.questions import Hearing, Question, Questions, Reply
@@ -63,10 +63,32 @@ class Local:
 
         return state_of(self._house)
 
-    def wait(self, wanted: Filter) -> Woke:
-        from looop.contract.observe import wait_for
+    def wait(
+        self,
+        wanted: Filter,
+        held: Collection[str] | None = None,
+        timeout_s: int | None = None,
+        say: Callable[[str], object] | None = None,
+    ) -> Woke:
+        from looop.contract.changes import wait_for
 
-        return wait_for(self._house, wanted)
+        return wait_for(self._house, wanted, held, timeout_s, say)
+
+    def changes(
+        self,
+        wanted: Filter,
+        stop: Stop,
+        held: Collection[str] | None = None,
+        say: Callable[[str], object] | None = None,
+    ) -> Iterator[Woke]:
+        from looop.contract.changes import changes
+
+        return changes(self._house, wanted, stop, held, say)
+
+    def held_asks(self, since: str) -> frozenset[str]:
+        from looop.contract.changes import held_asks
+
+        return held_asks(self._house, since)
 
     def workers(self) -> list[WorkerRow]:
         from looop.contract.workers import rows

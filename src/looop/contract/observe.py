@@ -1,27 +1,25 @@
-"""Reading the whole: `state` and `wait`. Neither senses; both read what the last beat left. Spec/cli.md §2.
+"""Reading the whole: `state`. It does not sense, it reads what the last beat left. Spec/cli.md §2.
 
-Both go on whatever cannot be read: it costs what stood in it, and `damaged` says so.
+It goes on whatever cannot be read: that costs what stood in it, and `damaged` says so.
 """
 
 import os
 from collections.abc import Callable
-from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from looop.config.knobs import Knobs
-from looop.contract.verbs import Failing, Filter, Money, StateView, Woke
+from looop.contract.verbs import Failing, Money, StateView
 from looop.model.errors import LooopError
 from looop.model.prompt import GoalStatus
-from looop.model.records import Ask, Backoff, Failure, Fault, Parked, ReflexLedger, Unmetered
+from looop.model.records import Backoff, Failure, Fault, Parked, ReflexLedger, Unmetered
 from looop.model.text import one_line
 from looop.model.usage import Bill
 from looop.model.world import World, goals_of
 from looop.rules.budget import MOST_UNMETERED, bill_since, budget_of, exceeded
 from looop.rules.gates import Memory, backoff_delay
 from looop.rules.goals import declares
-from looop.rules.world import canonical, digest
 from looop.runtime.clock import midnight
 from looop.runtime.lock import is_held
 from looop.sense.gather import read_world
@@ -30,25 +28,20 @@ from looop.sense.workers import worker_rows
 from looop.state.house import House
 from looop.state.ledger import Rows
 from looop.state.mailbox import Mail
-from looop.state.open import NoStop
 from looop.state.sensors import Sensor
 
 if TYPE_CHECKING:
     from looop.config.file import Config
 
-WATCHED = ("", "goals", "snapshots", "asks", "answers")
-_ROOT_FILES = ("PLAYBOOK.md", "journal.md")
 _JOURNAL_LINES = 20
 _ERROR_CHARS = 200
-_ACTIONABLE = {"any": None, "actionable": {"asks", "journal"}, "only-asks": {"asks"}}
 _NANO = 10**9
-_SETTLE_S = 0.05  # an editor empties a file before it fills it
-_NO_WORLD = World(hash="", policy_hash="", items={}, policy={}, readings={})
+NO_WORLD = World(hash="", policy_hash="", items={}, policy={}, readings={})
 
 T = TypeVar("T")
 
 
-class _Damage(list[str]):
+class Damage(list[str]):
     """What could not be read, in a sentence each."""
 
     def spare(self, read: Callable[[], T], instead: T) -> T:
@@ -60,13 +53,13 @@ class _Damage(list[str]):
             return instead
 
 
-def state_of(house: House) -> StateView:
-    """Everything at a glance. Raises nothing for what cannot be read."""
-    damage, now, memory = _Damage(), house.setting.clock.now(), house.guards.recall()
+def state_of(house: House, mail: Mail | None = None) -> StateView:
+    """Everything at a glance, with this mail where it has been read already. Raises nothing for what cannot be read."""
+    damage, now, memory = Damage(), house.setting.clock.now(), house.guards.recall()
     config = damage.spare(lambda: _config(house), None)
     sensors = damage.spare(house.sensors.all, list[Sensor]())
-    world = damage.spare(lambda: read_world(house, sensors), _NO_WORLD)
-    mail = damage.spare(house.mailbox.pending, Mail([], []))
+    world = damage.spare(lambda: read_world(house, sensors), NO_WORLD)
+    mail = mail or damage.spare(house.mailbox.pending, Mail([], []))
     journal = damage.spare(lambda: house.journal.tail(_JOURNAL_LINES), list[str]())
     costs = damage.spare(house.ledger.read, Rows([], 0))
     bill = bill_since(costs.rows, midnight(house.setting.clock, now))
@@ -116,69 +109,6 @@ def last_beat_age(house: House, now: int) -> int | None:
     except LooopError:
         return None
     return max(now - entry.mtime_ns // _NANO, 0) if entry else None
-
-
-def wait_for(house: House, wanted: Filter) -> Woke:
-    """Block until something of the wanted kind changed; see spec/cli.md §2 `wait` and edge cases 209, 230-232."""
-    from looop.runtime.watch import Watcher
-
-    if _pending(house):
-        return Woke(["asks"], state_of(house))
-    poll_s = max(house.setting.knobs.wait_poll_ms, 10) / 1000
-    watcher = Watcher(house.setting.root, WATCHED, _matters, lambda _: None, poll_s)
-    watcher.start()
-    try:
-        return _watch(house, wanted, watcher, poll_s)
-    finally:
-        watcher.stop()
-
-
-def _watch(house: House, wanted: Filter, watcher: Any, poll_s: float) -> Woke:
-    before, interesting = _fingerprints(house), _ACTIONABLE[wanted]
-    while True:
-        if _pending(house):
-            return Woke(["asks"], state_of(house))
-        now = _fingerprints(house)
-        changed = sorted(kind for kind, mark in now.items() if mark != before[kind])
-        if changed and (interesting is None or interesting & set(changed)):
-            return Woke(changed, state_of(house))
-        if not is_held(house.setting.root):
-            return Woke(["pulse-down"], state_of(house))
-        _until_something(house, watcher, poll_s)
-
-
-def _until_something(house: House, watcher: Any, poll_s: float) -> None:
-    """Return when a file changed or the pulse is gone; the kernel reports the one, looking the other."""
-    stop, began = NoStop(), monotonic()
-    while not watcher.wait(poll_s, stop, _SETTLE_S) and is_held(house.setting.root) and monotonic() - began < 3600:
-        pass
-
-
-def _pending(house: House) -> list[Ask]:
-    return _Damage().spare(house.mailbox.pending, Mail([], [])).pending
-
-
-def _fingerprints(house: House) -> dict[str, str]:
-    """One mark per category; equal marks mean that nothing a person would notice has changed."""
-    damage = _Damage()
-    world = damage.spare(lambda: read_world(house, []), _NO_WORLD)
-    marks: dict[str, list[str]] = {"goals": [], "playbook": [], "snapshots": [*damage]}
-    for name, item in sorted(world.items.items()):
-        kind = "playbook" if name == "playbook" else "goals" if name.startswith("goal:") else "snapshots"
-        marks[kind].append(f"{name}={item.value}")
-    marks |= {
-        "asks": [ask.id for ask in _pending(house)],
-        "journal": damage.spare(lambda: _journal(house), list[str]()),
-    }
-    return {kind: digest(canonical(mark).encode()) for kind, mark in marks.items()}
-
-
-def _journal(house: House) -> list[str]:
-    return [f"{entry.size} {entry.mtime_ns}" for entry in house.store.list("") if entry.name == "journal.md"]
-
-
-def _matters(folder: str, name: str) -> bool:
-    return name in _ROOT_FILES if folder == "" else not name.startswith(".")
 
 
 def _failing(house: House, world: World, memory: Memory, now: int) -> Failing | None:

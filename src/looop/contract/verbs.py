@@ -4,7 +4,7 @@
 LooopError whose text can be shown as it is.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msgspec import Struct
@@ -84,10 +84,16 @@ class StateView(Struct, frozen=True):
 
 
 class Woke(Struct, frozen=True):
-    """Why `wait` returned: changed categories, sorted, or `pulse-down` alone; and the state then."""
+    """Why a wait ended: changed categories, sorted, or `pulse-down` or `pulse-up` alone; and the state then.
+
+    `new_asks` are the ids of the questions of `state.asks` that are news; `cursor` names all of them, for the next
+    wait. Nothing changed where the time was up.
+    """
 
     changed: list[str]
     state: StateView
+    new_asks: list[str]
+    cursor: str
 
     @property
     def pulse_down(self) -> bool:
@@ -228,8 +234,34 @@ class Contract(Protocol):
     def state(self) -> StateView:
         """Everything at a glance. Senses nothing; what cannot be read is in `damaged`."""
 
-    def wait(self, wanted: Filter) -> Woke:
-        """Return once something of the wanted kind has changed, at once when an ask is pending or no pulse runs."""
+    def wait(
+        self,
+        wanted: Filter,
+        held: Collection[str] | None = None,
+        timeout_s: int | None = None,
+        say: Callable[[str], object] | None = None,
+    ) -> Woke:
+        """The first of `changes`; one that names nothing when the time is up."""
+
+    def changes(
+        self,
+        wanted: Filter,
+        stop: Stop,
+        held: Collection[str] | None = None,
+        say: Callable[[str], object] | None = None,
+    ) -> Iterator[Woke]:
+        """Everything of the wanted kind that changes from the first step on, until `stop`; for any thread.
+
+        A question that is pending and not `held` is news at once, and once; so is a pulse that does not run. Nothing
+        is missed while the caller is busy between two steps. Close it to have its descriptors back. `say` gets a
+        sentence where files have to be looked at, since the kernel does not report their changes.
+        """
+
+    def held_asks(self, since: str) -> frozenset[str]:
+        """What `since` says is known: a cursor's asks, with `now` all that wait, with a UTC second all before it.
+
+        Raises Invalid, Unreadable.
+        """
 
     def asks(self) -> Questions:
         """Every question that waits for an answer. Raises Unreadable when they cannot be listed."""

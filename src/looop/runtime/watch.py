@@ -29,7 +29,7 @@ class Watcher:
     """
 
     def __init__(
-        self, root: str, folders: Iterable[str], wanted: Wanted, degraded: Callable[[str], None], poll_s: float = 1.0
+        self, root: str, folders: Iterable[str], wanted: Wanted, degraded: Callable[[str], object], poll_s: float = 1.0
     ) -> None:
         self._root, self._folders, self._wanted = root, tuple(folders), wanted
         self._degraded, self._poll_s = degraded, poll_s

@@ -6,6 +6,11 @@ Note [The same question]
 An agent's tools cut a long wait off, and it makes the same call again. A key makes that the same question: while it is
 open, and afterwards until the worker has had the answer, which may have come while nobody waited. What an earlier
 worker of that id was answered is not for its successor: it may have been an approval, and for something else.
+
+Note [Two at once]
+Of two asks at once the number decides: one creates it, the other looks again. So the number is chosen first and the key
+looked for afterwards, or a question that came in between would be above the number and yet unseen. The folders are
+looked through in the order in which a question is put away, so that none slips by.
 """
 
 from collections.abc import Iterator
@@ -62,11 +67,9 @@ class Mailbox:
         `since` is when the asking worker began, see Note [The same question]. Raises Refused, Unreadable, Unwritable.
         """
         for _ in range(_TRIES):
-            names = names_in(self._store, "asks", ".json")
-            if question.key and (known := self._known(question, names, since)):
+            new = replace(question, id=self._next_id(question.worker))
+            if question.key and (known := self._known(question, since)):
                 return known, False
-            used = [*names, *names_in(self._store, "answers", ".json"), *names_in(self._store, _ARCHIVE, ".json")]
-            new = replace(question, id=next_numbered(question.worker, used))
             if self._store.create(_ask_key(new.id), encode_bare(new)):
                 return new, True
         raise Refused(f"{question.worker} asks too much at once: try again in some seconds")
@@ -129,8 +132,14 @@ class Mailbox:
             if f"{name}.json" in old and isinstance(self.answer_of(name), Answer):
                 yield name
 
-    def _known(self, question: Ask, names: list[str], since: int) -> Ask | None:
+    def _next_id(self, worker: str) -> str:
+        """The id above all that this worker has used, wherever they are by now. See Note [Two at once]."""
+        folders = ("asks", "answers", _ARCHIVE)
+        return next_numbered(worker, [name for folder in folders for name in names_in(self._store, folder, ".json")])
+
+    def _known(self, question: Ask, since: int) -> Ask | None:
         """The newest question of that worker and key, if it is still the same one. See Note [The same question]."""
+        names = names_in(self._store, "asks", ".json")
         numbers = {name: n for name in names if (n := index_of(name, question.worker)) is not None}
         for name in sorted(numbers, key=lambda name: numbers[name], reverse=True):
             ask = self.ask_of(name)

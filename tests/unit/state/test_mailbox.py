@@ -1,6 +1,7 @@
 """Questions and answers in the book: ids, keys, what is pending, what is put away."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from looop.model.errors import Missing, Refused, Unreadable
 from looop.model.records import Answer, Ask, Fault
 from looop.state.mailbox import Mailbox
 from looop.store.memory import MemoryStore
-from looop.store.protocol import Blob
+from looop.store.protocol import Blob, Entry
 
 LATER = 10**18
 
@@ -32,6 +33,32 @@ class Shaky(MemoryStore):
             self.faster -= 1
             super().create(key, b'{"id": "?", "worker": "?", "prompt": "somebody else\'s"}')
         return super().create(key, data)
+
+
+class Interrupted(MemoryStore):
+    """A store in which, before the n-th call, somebody else does something; `calls` are all calls."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at, self.calls = at, 0
+        self.interlude: Callable[[], None] = lambda: None
+
+    def read(self, key: str) -> Blob | None:
+        self._step()
+        return super().read(key)
+
+    def list(self, folder: str) -> list[Entry]:
+        self._step()
+        return super().list(folder)
+
+    def create(self, key: str, data: bytes) -> bool:
+        self._step()
+        return super().create(key, data)
+
+    def _step(self) -> None:
+        self.calls += 1
+        if self.calls == self.at:
+            self.interlude()
 
 
 @pytest.fixture
@@ -119,20 +146,28 @@ def test_a_key_is_the_same_question_while_it_is_open(store: Shaky, box: Mailbox)
     assert asked(box, key="k") == "w-1"
 
 
-def test_a_race_over_a_key_ends_with_one_question(store: Shaky, box: Mailbox) -> None:
-    """Who is overtaken by the same question finds it, and asks no second one. Source: design §3 row 7."""
-    other = Mailbox(store)
-    create = store.create
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_race_over_a_key_ends_with_one_question(answered: bool) -> None:
+    """Who is overtaken by the same question, before any of its looks at the store, finds it and asks no second one.
 
-    def overtaken(key: str, data: bytes) -> bool:
-        store.create = create  # type: ignore[method-assign]
-        assert other.ask(question(key="k"), 0)[1]
-        return create(key, data)
+    Source: design §3 row 7; edge case 196.
+    """
+    for at in range(1, 100):
+        store = Interrupted(at)
+        store.interlude = lambda store=store: same_question(Mailbox(store), answered=answered)
+        found, new = Mailbox(store).ask(question(key="k"), 0)
+        if store.calls < at:
+            break
+        assert (found.id, new) == ("w-1", False), at
+        assert [entry.name for entry in store.list("asks")] == ["w-1.json"], at
+    assert (at, new) == (6, True), "each of the five calls was preceded once"
 
-    store.create = overtaken  # type: ignore[method-assign]
-    found, new = box.ask(question(key="k"), 0)
-    assert (found.id, new) == ("w-1", False)
-    assert len(box.pending().pending) == 1
+
+def same_question(box: Mailbox, *, answered: bool) -> None:
+    """What overtakes: the question of that key, and its answer."""
+    assert box.ask(question(key="k"), 0)[1]
+    if answered:
+        box.answer("w-1", "yes", 6)
 
 
 def test_an_answer_that_nobody_took_is_still_its_keys(store: Shaky, box: Mailbox) -> None:

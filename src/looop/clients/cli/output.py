@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from looop.clients.cli.show import report_lines, state_lines
-from looop.contract.verbs import Engine, StateView
+from looop.contract.verbs import Engine, StateView, Woke
 from looop.model.moves import AnyMove
 from looop.model.text import one_line, visible
 
@@ -123,14 +123,24 @@ def steer(move: AnyMove, journal: str) -> None:
     say(one_line(open_local().steer(move, journal)))
 
 
-def show_state(view: StateView, changed: list[str] | None = None, *, as_json: bool) -> None:
+def show_state(view: StateView, *, as_json: bool) -> None:
     """The state on stdout; beside JSON, what could not be read is on stderr, too."""
+    _show_view(view, {}, None, as_json=as_json)
+
+
+def show_woke(woke: Woke, *, as_json: bool) -> None:
+    """Why a wait ended, and the state then."""
+    why = {"changed": woke.changed, "new_asks": woke.new_asks, "cursor": woke.cursor}
+    _show_view(woke.state, why, woke.changed, as_json=as_json)
+
+
+def _show_view(view: StateView, more: dict[str, Any], changed: list[str] | None, *, as_json: bool) -> None:
     if not as_json:
         say(*state_lines(view, changed))
         return
     import msgspec
 
-    print_json(msgspec.to_builtins(view) | ({} if changed is None else {"changed": changed}))
+    print_json(msgspec.to_builtins(view) | more)
     for damage in view.damaged:
         talk(damage)
 

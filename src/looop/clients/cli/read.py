@@ -3,8 +3,8 @@
 import click
 import msgspec
 
-from looop.clients.cli.output import escaped, print_json, say, show_state
-from looop.clients.cli.words import json_option
+from looop.clients.cli.output import escaped, print_json, say, show_state, show_woke, talk
+from looop.clients.cli.words import Duration, json_option
 from looop.contract.local import open_local
 from looop.contract.verbs import Filter
 from looop.model.text import one_line
@@ -21,15 +21,22 @@ def state(as_json: bool) -> None:
 @json_option
 @click.option("--actionable", is_flag=True, help="Only an ask or a journal line ends the wait.")
 @click.option("--only-asks", is_flag=True, help="Only an ask ends the wait.")
+@click.option("--new-asks", "since", metavar="SINCE", help="Pending asks end it only when they are new since SINCE.")
+@click.option("--timeout", type=Duration(), metavar="D", help="End after so long, with nothing changed.")
 @click.pass_context
-def wait(ctx: click.Context, as_json: bool, actionable: bool, only_asks: bool) -> None:
+def wait(
+    ctx: click.Context, as_json: bool, actionable: bool, only_asks: bool, since: str | None, timeout: int | None
+) -> None:
     """Block until something changes, then print the state and what changed.
 
-    Ends at once while an ask is pending; ends with exit code 2 when no pulse runs.
+    Ends at once while an ask is pending; ends with exit code 2 when no pulse runs. SINCE is the `cursor` that the last
+    `wait --json` printed; `now` for the asks that are pending now; or a UTC second, for those that were before it.
     """
     wanted: Filter = "only-asks" if only_asks else "actionable" if actionable else "any"
-    woke = open_local().wait(wanted)
-    show_state(woke.state, woke.changed, as_json=as_json)
+    local = open_local()
+    held = None if since is None else local.held_asks(since)
+    woke = local.wait(wanted, held, timeout, talk)
+    show_woke(woke, as_json=as_json)
     if woke.pulse_down:
         ctx.exit(2)
 

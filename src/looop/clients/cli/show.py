@@ -69,7 +69,7 @@ def state_lines(view: StateView, changed: list[str] | None = None) -> list[str]:
     """`looop state` for people, clipped to the terminal but for what is wrong. Source: spec/cli.md §2."""
     wide = width()
     live = [worker for worker in view.workers if worker.get("alive")]
-    lines = [f"changed: {', '.join(changed)}"] if changed is not None else []
+    lines = [f"changed: {', '.join(changed) or 'nothing'}"] if changed is not None else []
     lines.append(
         f"pulse: {'live' if view.pulse_alive else 'DOWN'}  ·  last beat: {age(view.last_beat_age_s)}"
         f"  ·  asks: {len(view.asks)}  ·  workers: {len(live)} live / {len(view.workers)}  ·  goals: {len(view.goals)}"
