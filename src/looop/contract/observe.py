@@ -82,6 +82,8 @@ def state_of(house: House, mail: Mail | None = None) -> StateView:
         data_dir=house.setting.root,
         failing=_failing(house, world, memory, now),
         damaged=damage,
+        warnings=list(config.warnings) if config else [],
+        configured=os.path.isfile(house.setting.config_file),
     )
 
 

@@ -159,7 +159,7 @@ def _written(plan: Plan, *, shown: bool) -> list[str]:
     return [
         *lines,
         "Next: `looop doctor` tries it, `looop beat --dry-run` shows a beat, `looop up` starts the loop.",
-        "An agent can be your interface to it: claude \"$(looop concierge)\"",
+        'An agent can be your interface to it: claude "$(looop concierge)"',
     ]
 
 
