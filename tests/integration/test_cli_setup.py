@@ -225,7 +225,7 @@ REFUSED = [
 def test_wishes_that_cannot_be(looop: Looop, words: tuple[str, ...], why: str) -> None:
     """One line says why, and nothing is made.
 
-    Source: spec/cli.md §6.
+    Source: spec/cli.md §6, edge case 239.
     """
     said = looop("init", *words)
     assert (said.code, said.out, said.err.count("\n")) == (1, "", 1), said
