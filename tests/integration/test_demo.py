@@ -200,9 +200,10 @@ def test_keeps_a_world_in_its_desired_state(machine):
     assert not (machine.folder / "state").exists()
 
 
-def test_what_it_says_to_look_at_can_be_looked_at(machine):
+@pytest.mark.parametrize("answer", ["yes", "no", "later"])
+def test_what_it_says_to_look_at_can_be_looked_at(machine, answer):
     """Every command in the list at the end of --keep works, with the configuration of whoever types it."""
-    _, out, _ = machine.demo("--keep")
+    _, out, _ = machine.demo("--keep", "--answer", answer)
     commands = out.split("Kept for you to look at\n")[1].splitlines()
     words = [re.split(r"   +", line.strip())[0] for line in commands]
     assert words[-1].startswith("rm -rf ")

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from looop.__main__ import Loop
+from looop.clients.demo import props
 from looop.clients.demo.person import meant
+from looop.clients.demo.story import NotAsPromised, tell
 from tests.fakes.terminal import Terminal
 
 DEMO = [sys.executable, "-m", "looop", "demo"]
@@ -173,8 +176,10 @@ def test_without_a_yes_nothing_is_applied(machine: Machine, answer: str) -> None
     ).stdout.splitlines()
     assert subjects[0] == "Simplify the discount"
     assert json.loads((data / "answers/tests-green-1.json").read_bytes())["answer"] == heard
-    assert "tests-green is open" in out and "0 repairs, 1 question, 0 model calls, $0.00" in out
-    assert [path.name for path in (data / "asks").glob("*.json")] == ["tests-green-1.json"]
+    asked = sorted(path.name for path in (data / "asks").glob("*.json"))
+    assert asked == ["tests-green-1.json", "tests-green-2.json"][: 1 if heard == "no" else 2]
+    assert "tests-green is open" in out and f"0 repairs, {len(asked)} question" in out
+    assert ("your no is the answer to it" in out) == (heard == "no")
 
 
 @pytest.mark.slow
@@ -197,6 +202,30 @@ def test_the_loop_is_free_while_the_worker_waits(machine: Machine) -> None:
     assert "waiting-ask: ask tests-green-1 has waited" in beat and "0 model calls" in beat
     rows = [json.loads(line) for line in (machine.data() / "events.jsonl").read_text().splitlines()]
     assert [row["event"] for row in rows if row.get("ask_id")] == ["ask", "answer"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("answer", "right", "wrong", "said"),
+    [
+        ("no", '[ "$answer" != yes ]', "false", "nothing to be applied without a yes"),
+        ("yes", "if @compiles@", "if false", "worker tests-green to ask"),
+        ("yes", '"$answer" >@mark@', '"whatever" >@mark@', "the worker to hear 'yes'"),
+        ("yes", "    printf", "    sleep 60; printf", "to go on once it is answered within 1 s"),
+        ("yes", "--options yes,no", "--options yes,no w", "a question of tests-green"),
+    ],
+)
+def test_a_worker_that_does_as_it_likes_is_found_out(
+    answer: str, right: str, wrong: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that applies without a yes, never asks, hears something else or does not go on ends the demo."""
+    assert right in props._MENDER
+    monkeypatch.setattr(props, "_MENDER", props._MENDER.replace(right, wrong))
+    monkeypatch.setattr("looop.clients.demo.question._ANSWER_S", 1)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(NotAsPromised, match=re.escape(said)):
+        tell(Loop(), keep=False, answer=answer)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_empty_answer_is_refused(machine: Machine) -> None:

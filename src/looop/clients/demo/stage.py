@@ -67,8 +67,9 @@ class Stage:
         deadline = monotonic() + seconds
         while (found := look()) is None:
             self.ground.checkpoint()
-            seen = self.contract.worker(GOAL).row.derived_from if monotonic() > deadline else ""
-            self.expect(not seen, f"worker {GOAL} to {promised} within {seconds} s", seen)
+            late = monotonic() > deadline
+            seen = self.contract.worker(GOAL).row.derived_from if late else ""
+            self.expect(not late, f"worker {GOAL} to {promised} within {seconds} s", seen)
             pause(pause_s)
         return found
 
