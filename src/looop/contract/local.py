@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from looop.contract.attach import Attachment
     from looop.contract.doctor import Checkup
     from looop.contract.money import CostReport, Subject
+    from looop.contract.notices import Wishes
+    from looop.contract.notifier import Notifier
     from looop.contract.screens import Format, Screenshot
     from looop.contract.setup import Plan, Setup, Wiring
     from looop.contract.transcript import Transcript
@@ -43,8 +45,8 @@ if TYPE_CHECKING:
 class Local:
     """Implements contract.verbs.Contract for the data dir the environment names, or for another one."""
 
-    def __init__(self, data_dir: str | None = None) -> None:
-        self._house, self._paths = open_house(data_dir=data_dir)
+    def __init__(self, data_dir: str | None = None, stop: Stop | None = None) -> None:
+        self._house, self._paths = open_house(data_dir=data_dir, stop=stop)
 
     def prepare(self) -> None:
         """Seed a fresh data dir; a failure is said on stderr and the verb goes on. Raises Unwritable without a folder.
@@ -151,13 +153,18 @@ class Local:
         mail = self._house.mailbox.pending()
         return Questions(mail.pending, self._house.setting.clock.now(), mail.damaged)
 
-    def answer(self, ask_id: str, text: str, *, force: bool = False) -> str:
+    def answer(self, ask_id: str, text: str, *, force: bool = False, by: str = "") -> str:
         require_numbered(ask_id, "ask id")
         if not text.strip():
             raise Invalid("the answer is empty: give it as words, or on standard input")
         ask = self._house.mailbox.answer(ask_id, text, self._house.setting.clock.now(), force=force)
-        self._house.events.emit("answer", ask_id=ask_id, worker=ask.worker)
+        self._house.events.emit("answer", ask_id=ask_id, worker=ask.worker, **({"by": by} if by else {}))
         return f"answered {ask_id}"
+
+    def notifier(self, wishes: "Wishes") -> "Notifier":
+        from looop.contract.notifier import Notifier
+
+        return Notifier(self._house, wishes)
 
     def ask(self, question: Question, stop: Stop, say: Callable[[str], object]) -> Reply:
         from looop.contract.ask import ask

@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from looop.contract.attach import Attachment
     from looop.contract.doctor import Checkup
     from looop.contract.money import CostReport, Subject
+    from looop.contract.notices import Wishes
+    from looop.contract.notifier import Notifier
     from looop.contract.screens import Format, Screenshot
     from looop.contract.setup import Plan, Setup, Wiring
     from looop.contract.transcript import Transcript
     from looop.contract.updown import Down
+    from looop.model.notices import Notice
     from looop.model.records import CostRow
 
 Filter = Literal["any", "actionable", "only-asks"]
@@ -269,8 +272,14 @@ class Contract(Protocol):
     def asks(self) -> Questions:
         """Every question that waits for an answer. Raises Unreadable when they cannot be listed."""
 
-    def answer(self, ask_id: str, text: str, *, force: bool = False) -> str:
-        """Answer a question and say so in one line. Raises Missing, Refused; `force` replaces an answer."""
+    def answer(self, ask_id: str, text: str, *, force: bool = False, by: str = "") -> str:
+        """Answer a question and say so in one line. Raises Missing, Refused; `force` replaces an answer.
+
+        `by` names the way the answer came, for the record.
+        """
+
+    def notifier(self, wishes: "Wishes") -> "Notifier":
+        """What pushes questions to a person. Raises what bad wishes raise: Invalid, Refused, Missing, Unreadable."""
 
     def ask(self, question: Question, stop: Stop, say: Callable[[str], object]) -> Reply:
         """Ask as a worker, and return once a person has answered; `stop` ends the wait. Call `took` afterwards.
@@ -367,6 +376,13 @@ class Engine(Protocol):
 
     def elsewhere(self, data_dir: str) -> "Engine":
         """The same loop over another data dir, with every knob at its default."""
+
+    def notify(self, wishes: "Wishes", tell: "Callable[[Notice], None]", talk: Callable[[str], object]) -> bool:
+        """Push questions to a person until asked to stop, or once; False when a push that was to be the last failed.
+
+        `tell` gets what was sent and what was not, `talk` sentences. Raises what bad wishes raise; Refused beside
+        another one.
+        """
 
     def demo(self, *, keep: bool, answer: str | None = None) -> None:
         """Show the loop at work in a scratch world; `answer` is the person's there, None to ask for it."""

@@ -79,6 +79,8 @@ FACTS: dict[str, Fact] = {
     "env_invalid": Fact("env.invalid", "warn", "{var}={value!r} is not a number of its kind: {instead}", row=False),
     "ask": Fact("ask", "ok", "{worker} asks {ask_id}"),
     "answer": Fact("answer", "ok", "answered {ask_id} of {worker}"),
+    "notified": Fact("notify.sent", "ok", "{target} was told of {count} questions ({kind})"),
+    "notify_failed": Fact("notify.failed", "warn", "{target}: {outcome}: {error}"),
     "tell": Fact("tell", "ok", "{worker} is told: {msg}"),
     "told": Fact("told", "ok", "{worker} has heard {count} messages"),
     "asks_archived": Fact("ask.archived", "info", "questions answered long ago put away: {asks}"),

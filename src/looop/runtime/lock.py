@@ -10,7 +10,7 @@ import select
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 
-from looop.model.errors import AlreadyRunning, Unwritable
+from looop.model.errors import AlreadyRunning, LooopError, Refused, Unwritable
 from looop.session.kin import birth, signal_process
 
 _TRIES, _STARTUP_TRIES, _PAUSE_S = 5, 2000, 0.01
@@ -89,16 +89,21 @@ def workers_lock(root: str) -> AbstractContextManager[None]:
     return _alone(os.path.join(root, ".lock", ".workers"), "another start of a worker")
 
 
+def notify_lock(root: str) -> AbstractContextManager[None]:
+    """Hold what lets one at a time push notifications. Raises Refused at once when somebody does, Unwritable."""
+    return _alone(os.path.join(root, ".lock", ".notify"), "another `looop notify`", Refused, _TRIES)
+
+
 @contextmanager
-def _alone(path: str, who: str) -> Iterator[None]:
+def _alone(path: str, who: str, refusal: type[LooopError] = Unwritable, tries: int = _STARTUP_TRIES) -> Iterator[None]:
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
     except OSError as error:
         raise Unwritable(f"cannot open {path}: {error.strerror}") from None
     try:
-        if not _lock(fd, _STARTUP_TRIES):
-            raise Unwritable(f"{who} holds {path}: try again")
+        if not _lock(fd, tries):
+            raise refusal(f"{who} holds {path}: try again")
         yield
     finally:
         os.close(fd)
