@@ -312,10 +312,10 @@ class Local:
 
         return check_up(self._house, ask=ask)
 
-    def claim(self, name: str, session: str | None = None) -> str:
+    def claim(self, name: str, session: str | None = None, say: Callable[[str], object] | None = None) -> str:
         from looop.contract.leases import claim
 
-        return claim(self._house, name, session)
+        return claim(self._house, name, session, say)
 
     def unclaim(self, name: str, session: str | None = None) -> None:
         from looop.contract.leases import unclaim

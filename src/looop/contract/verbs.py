@@ -19,6 +19,7 @@ from looop.model.workers import WorkerRow
 if TYPE_CHECKING:
     from datetime import date
 
+    from looop.act.worktrees import Made
     from looop.contract.attach import Attachment
     from looop.contract.doctor import Checkup
     from looop.contract.money import CostReport, Subject
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from looop.contract.setup import Plan, Setup, Wiring
     from looop.contract.transcript import Transcript
     from looop.contract.updown import Down
+    from looop.contract.worktree import Pruned, WorktreeView
     from looop.model.notices import Notice
     from looop.model.records import CostRow
 
@@ -358,6 +360,27 @@ class Contract(Protocol):
 
     def check_up(self, *, ask: bool) -> "Checkup":
         """Look whether everything works; `ask` also has the runner decide something trivial."""
+
+    def claim(self, name: str, session: str | None = None, say: Callable[[str], object] | None = None) -> str:
+        """Take a lease; `claimed <name>`, nothing where the session had it. Raises Refused naming the holder, Invalid.
+
+        `say` gets a sentence where the session does not live: the next beat takes its lease away.
+        """
+
+    def unclaim(self, name: str, session: str | None = None) -> None:
+        """Give a lease up; one that is nobody's is fine. Raises Refused where another live session has it, Invalid."""
+
+    def make_worktree(self, repo: str, session: str | None = None, branch: str = "", base: str = "") -> "Made":
+        """The session's checkout of a repository, made when there is none. Raises Invalid, Missing, Refused."""
+
+    def worktrees(self) -> "list[WorktreeView]":
+        """Every checkout. Raises Unreadable, and Missing without git."""
+
+    def remove_worktree(self, name: str, *, force: bool = False) -> str:
+        """Remove a checkout and say what went. Raises Missing, and Refused where work would be lost, unless forced."""
+
+    def prune_worktrees(self) -> "Pruned":
+        """Remove the checkouts that have served. Raises Unreadable, Missing."""
 
 
 class Engine(Protocol):
