@@ -52,7 +52,7 @@ def test_nobody_takes_stdout_away():
     rooms = [path for path in SOURCE.rglob("*.py") if path.relative_to(SOURCE).parts[0] not in ("clients", "session")]
     assert len(rooms) > 100
     found = {path.name for path in rooms if taken.search(path.read_text(encoding="utf-8"))}
-    assert found == {"__main__.py", "model.py", "delivery.py"}  # a process at its end; children with a voice of their own
+    assert found == {"__main__.py", "model.py", "delivery.py"}  # a process at its end; children with their own voice
 
 
 @pytest.mark.parametrize("heavy", HEAVY)
