@@ -83,6 +83,8 @@ def state_of(house: House, mail: Mail | None = None) -> StateView:
         failing=_failing(house, world, memory, now),
         damaged=damage,
         stranded=mail.stranded,
+        warnings=list(config.warnings) if config else [],
+        configured=os.path.isfile(house.setting.config_file),
     )
 
 

@@ -70,6 +70,7 @@ class StateView(Struct, frozen=True):
     `failing` is None while all is well, `parked` while the runner is not at its usage limit. `damaged` says in a
     sentence each what is there and cannot be read, the config included; nothing of it is in the other fields.
     `asks` wait for an answer; `stranded` are those whose worker waits no more.
+    `warnings` says what of the config has no effect, `configured` whether there is one, which `up` needs.
     """
 
     world_hash: str
@@ -90,6 +91,8 @@ class StateView(Struct, frozen=True):
     failing: Failing | None
     damaged: list[str]
     stranded: list[Ask] = []
+    warnings: list[str] = []
+    configured: bool = False
 
 
 class Woke(Struct, frozen=True):
@@ -180,7 +183,7 @@ class Contract(Protocol):
         """End it if it is alive, start the same again, say so in one line. Journaled. Raises Missing, Refused."""
 
     def prune_workers(self) -> list[str]:
-        """Remove every session that has ended; their ids. Raises Unreadable, Unwritable."""
+        """Remove every worker's session that has ended; their ids. Raises Unreadable, Unwritable."""
 
     def screenshot(self, session_id: str, shown: "Format" = "plain", *, trim: bool = True) -> "Screenshot":
         """The screen of a session, the pulse's too, as it is or was at its end. Raises Missing, Unreadable."""
@@ -390,5 +393,5 @@ class Engine(Protocol):
         another one.
         """
 
-    def demo(self, *, keep: bool) -> None:
-        """Show the loop at work in a scratch world."""
+    def demo(self, *, keep: bool, answer: str | None = None) -> None:
+        """Show the loop at work in a scratch world; `answer` is the person's there, None to ask for it."""

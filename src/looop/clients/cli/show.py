@@ -79,10 +79,14 @@ def state_lines(view: StateView, changed: list[str] | None = None) -> list[str]:
         f"  ·  asks: {len(view.asks)}  ·  workers: {len(live)} live / {len(view.workers)}  ·  goals: {len(view.goals)}"
     )
     if not view.pulse_alive:
-        lines.append("nothing is sensed while the pulse is down: start it with `looop pulse`, or run one `looop beat`")
+        start = "`looop up` starts it" if view.configured else "start it with `looop pulse`, or run one `looop beat`"
+        lines.append(f"nothing is sensed while the pulse is down: {start}")
     lines += money_lines(view)
     failing = [failing_line(view.failing)] if view.failing else []
-    wrong, above = [f"! {one_line(said)}" for said in [*failing, *_not_asked(view), *view.damaged]], len(lines)
+    wrong, above = (
+        [f"! {one_line(said)}" for said in [*failing, *_not_asked(view), *view.damaged, *view.warnings]],
+        len(lines),
+    )
     for ask in view.asks:
         lines += ask_lines(ask, view.now)
     lines += [stranded_line(ask, view.now) for ask in view.stranded]
