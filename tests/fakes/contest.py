@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
+from looop.model.errors import Refused
 from looop.model.records import Answer, Ask
 from looop.state.leases import HeldByLive, Leases, Won
-from looop.state.mailbox import AlreadySettled, Mailbox
+from looop.state.mailbox import Mailbox
 from looop.store.files import FileStore
 from looop.store.fsio import Disk
 from tests.fakes.disk import QuickDisk
@@ -110,42 +110,19 @@ def _claim_wrong(ground: Ground, worker: str, told: list[str]) -> str:
 
 
 def _answer(ground: Ground, worker: str, me: int) -> str:
-    return _settle(lambda: ground.mailbox.answer(f"{worker}-1", f"by {me}", _due(worker) - 1))
-
-
-def _withdraw(ground: Ground, worker: str, me: int) -> str:
-    return _settle(lambda: ground.mailbox.withdraw(f"{worker}-1", f"by {me}", "worker", _due(worker) - 1))
-
-
-def _expire(ground: Ground, worker: str, me: int) -> str:
-    """As a beat does, a second after the others; the questions of later rounds are not due then."""
-    if any(ask.worker == worker for ask in ground.mailbox.expire(_due(worker))):
-        return "W"
-    answer = ground.mailbox.answer_of(f"{worker}-1")
-    return answer.answer if isinstance(answer, Answer) else "?"
-
-
-def _settle(attempt: Callable[[], object]) -> str:
-    """W, or the words by which somebody else has settled it, as the loser is told."""
     try:
-        attempt()
-    except AlreadySettled as error:
-        return error.found.answer if error.found else "?"
+        ground.mailbox.answer(f"{worker}-1", f"by {me}", NOW)
+    except Refused as error:
+        assert "is already " in str(error), error
+        return "settled"
     return "W"
 
 
-def _settled_wrong(ground: Ground, worker: str, told: list[str]) -> str:
-    """One settlement is on disk, it is the winner's, and the loser was told so."""
+def _answer_wrong(ground: Ground, worker: str, told: list[str]) -> str:
     if told.count("W") != 1:
         return "doubled" if told.count("W") else "lost"
-    first, answer = told.index("W"), ground.mailbox.answer_of(f"{worker}-1")
-    is_his = isinstance(answer, Answer) and answer.answer == f"by {first}"
-    return "" if is_his and told[1 - first] in (f"by {first}", f"{worker}-1") else "lost"
-
-
-def _due(worker: str) -> int:
-    """When the questions of a round expire."""
-    return NOW + int(worker[1:])
+    answer = ground.mailbox.answer_of(f"{worker}-1")
+    return "" if isinstance(answer, Answer) and answer.answer == f"by {told.index('W')}" else "lost"
 
 
 def question(worker: str, prompt: str = "?", key: str = "") -> Ask:
@@ -184,17 +161,16 @@ def _ask_keyed_wrong(ground: Ground, worker: str, told: list[str]) -> str:
 
 
 def _put(ground: Ground, worker: str) -> object:
-    asked = replace(question(worker, key="k"), ts=_due(worker) - 9, expires=_due(worker), default="by 1", generation=1)
-    return ground.mailbox.ask(asked, 0)
+    return ground.mailbox.ask(question(worker), 0)
 
 
-def _either(first: Act, second: Act) -> Act:
-    return lambda ground, worker, me: (second if me else first)(ground, worker, me)
+def _put_keyed(ground: Ground, worker: str) -> object:
+    return ground.mailbox.ask(question(worker, key="k"), 0)
 
 
 def _ask_again(ground: Ground, worker: str, me: int) -> str:
-    """As a call does that was cut off."""
-    asked, new = ground.mailbox.ask(replace(question(worker, key="k"), ts=_due(worker) - 1, generation=1), 0)
+    """The same again, as a call does that was cut off."""
+    asked, new = ground.mailbox.ask(question(worker, key="k"), 0)
     return "new" if new else asked.id
 
 
@@ -202,45 +178,83 @@ def _ask_again_wrong(ground: Ground, worker: str, told: list[str]) -> str:
     """The question is the one that was there, and its answer stays."""
     if told[0] != f"{worker}-1" or ground.mailbox.ask_of(f"{worker}-2") is not None:
         return "doubled"
-    return _settled_wrong(ground, worker, told)
+    return _answer_wrong(ground, worker, told)
 
 
-def _take_over(ground: Ground, worker: str, me: int) -> str:
-    """As the next session of a worker does, which asks the same."""
-    asked, new = ground.mailbox.ask(replace(question(worker, key="k"), ts=_due(worker) - 1, generation=2), 0)
-    return asked.id if new else "W"
+BORN = NOW - 100
 
 
-def _give_up(ground: Ground, worker: str, me: int) -> str:
-    """As a beat does that finds a new session in the place of the one that asked; later rounds are too young."""
-    turn = int(worker[1:])
-    living = {worker_of(other): 2 for other in range(turn - turn % BLOCK, turn + 1)}
-    gone = ground.mailbox.strand(lambda: living, _due(worker) - 8, _due(worker) - 1)
-    return "W" if any(ask.worker == worker for ask in gone) else "taken over"
+def _put_due(ground: Ground, worker: str) -> object:
+    return ground.mailbox.ask(msgspec.structs.replace(question(worker), expires=NOW + 1, default="no"), 0)
+
+
+def _put_stranded(ground: Ground, worker: str) -> object:
+    return ground.mailbox.ask(msgspec.structs.replace(question(worker, key="k"), generation=BORN), 0)
+
+
+def _either(first: Act, second: Act) -> Act:
+    """Racer 0 does the one, racer 1 the other."""
+    return lambda ground, worker, me: (second if me else first)(ground, worker, me)
+
+
+def _expire(ground: Ground, worker: str, me: int) -> str:
+    """In the second after the other's, as the question's own wait does."""
+    return "W" if ground.mailbox.expire_one(f"{worker}-1", "no", NOW + 1) else "settled"
+
+
+def _withdraw(ground: Ground, worker: str, me: int) -> str:
+    try:
+        ground.mailbox.withdraw(f"{worker}-1", f"by {me}", "person", NOW)
+    except Refused:
+        return "settled"
+    return "W"
+
+
+def _settled_wrong(*outcomes: str) -> Callable[[Ground, str, list[str]], str]:
+    """One settles it, and what is on record is that one's."""
+
+    def wrong(ground: Ground, worker: str, told: list[str]) -> str:
+        if told.count("W") != 1:
+            return "doubled" if told.count("W") else "lost"
+        found = ground.mailbox.answer_of(f"{worker}-1")
+        return "" if isinstance(found, Answer) and found.outcome == outcomes[told.index("W")] else "lost"
+
+    return wrong
+
+
+def _take_over_or_give_up(ground: Ground, worker: str, me: int) -> str:
+    """Racer 0 is the next session of the worker, racer 1 a beat that has found the one before dead."""
+    if me:
+        return "W" if ground.mailbox.give_up(_stranded(worker), NOW) else "taken over"
+    wanted = msgspec.structs.replace(question(worker, key="k"), generation=NOW)
+    asked, new = ground.mailbox.ask(wanted, NOW)
+    assert asked.id == f"{worker}-{2 if new else 1}", asked
+    return "given up" if new else "W"
+
+
+def _stranded(worker: str) -> Ask:
+    return msgspec.structs.replace(question(worker, key="k"), id=f"{worker}-1", generation=BORN)
 
 
 def _take_over_wrong(ground: Ground, worker: str, told: list[str]) -> str:
-    """Taken over and open, or given up and asked anew; the new session has one open question either way."""
+    """Taken over, it is open in the new session; given up, it is settled, and the new session's question is open."""
     if told.count("W") != 1:
         return "doubled" if told.count("W") else "lost"
-    ids = [f"{worker}-1", f"{worker}-2"]
-    asks, answers = [ground.mailbox.ask_of(i) for i in ids], [ground.mailbox.answer_of(i) for i in ids]
-    still_open = [
-        ask.id
-        for ask, answer in zip(asks, answers, strict=True)
-        if isinstance(ask, Ask) and ask.generation == 2 and answer is None
-    ]
-    return "" if still_open == [ids[told.index("W")]] else "doubled" if len(still_open) > 1 else "lost"
+    first, second = (ground.mailbox.ask_of(f"{worker}-{n}") for n in (1, 2))
+    settled, over = ground.mailbox.answer_of(f"{worker}-1"), told[0] == "W"
+    waits = first if over else second
+    right = isinstance(waits, Ask) and waits.generation == NOW and (settled is None) == over == (second is None)
+    return "" if right else "lost"
 
 
 CONTESTS = {
     "two claims": Contest(_claim, _claim_wrong),
-    "two answers": Contest(_answer, _settled_wrong, _put),
+    "two answers": Contest(_answer, _answer_wrong, _put),
     "two asks": Contest(_ask, _ask_wrong),
     "two asks, one key": Contest(_ask_keyed, _ask_keyed_wrong),
-    "an ask again, an answer": Contest(_either(_ask_again, _answer), _ask_again_wrong, _put),
-    "an answer, a withdrawal": Contest(_either(_answer, _withdraw), _settled_wrong, _put),
-    "an answer, its expiry": Contest(_either(_answer, _expire), _settled_wrong, _put),
-    "a withdrawal, its expiry": Contest(_either(_withdraw, _expire), _settled_wrong, _put),
-    "taken over, given up": Contest(_either(_take_over, _give_up), _take_over_wrong, _put),
+    "an ask again, an answer": Contest(_either(_ask_again, _answer), _ask_again_wrong, _put_keyed),
+    "an answer, an expiry": Contest(_either(_answer, _expire), _settled_wrong("answered", "expired"), _put_due),
+    "an answer, a withdrawal": Contest(_either(_answer, _withdraw), _settled_wrong("answered", "withdrawn"), _put),
+    "a withdrawal, an expiry": Contest(_either(_withdraw, _expire), _settled_wrong("withdrawn", "expired"), _put_due),
+    "taken over, given up": Contest(_take_over_or_give_up, _take_over_wrong, _put_stranded),
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msgspec import Struct
 
-from looop.contract.questions import Hearing, Question, Questions, Reply
+from looop.contract.questions import AskView, Hearing, Question, Questions, Reply
 from looop.model.moves import AnyMove, RunShell, WriteGoal
 from looop.model.prompt import GoalStatus
 from looop.model.records import Ask, Parked
@@ -68,6 +68,7 @@ class StateView(Struct, frozen=True):
 
     `failing` is None while all is well, `parked` while the runner is not at its usage limit. `damaged` says in a
     sentence each what is there and cannot be read, the config included; nothing of it is in the other fields.
+    `asks` wait for an answer; `stranded` are those whose worker waits no more.
     """
 
     world_hash: str
@@ -87,6 +88,7 @@ class StateView(Struct, frozen=True):
     data_dir: str
     failing: Failing | None
     damaged: list[str]
+    stranded: list[Ask] = []
 
 
 class Woke(Struct, frozen=True):
@@ -238,22 +240,32 @@ class Contract(Protocol):
         Raises Invalid, Unreadable.
         """
 
-    def asks(self) -> Questions:
-        """Every question that waits for an answer. Raises Unreadable when they cannot be listed."""
+    def asks(self, *, everything: bool = False) -> Questions:
+        """Every open question, with `everything` the settled ones, too. Raises Unreadable when none can be listed."""
 
-    def answer(self, ask_id: str, text: str, *, force: bool = False, by: str = "") -> str:
-        """Answer a question and say so in one line. Raises Missing, Refused; `force` replaces an answer.
+    def ask_of(self, ask_id: str) -> AskView:
+        """One question, however it stands, also from the archive. Raises Invalid, Missing, Unreadable, Corrupt."""
 
-        `by` names the way the answer came, for the record.
+    def answer(
+        self, ask_id: str, text: str = "", *, option: int | None = None, force: bool = False, by: str = ""
+    ) -> str:
+        """Answer a question with a text, or its n-th option, and say so in one line; `force` replaces an answer.
+
+        `by` names the way it came, for the record. Raises Invalid, Missing; Refused when it is settled, or nobody
+        waits for it any more.
         """
+
+    def withdraw(self, ask_id: str, why: str = "") -> str:
+        """Settle a question that has become moot, and say so in one line. Raises Invalid, Missing, Refused."""
 
     def notifier(self, wishes: "Wishes") -> "Notifier":
         """What pushes questions to a person. Raises what bad wishes raise: Invalid, Refused, Missing, Unreadable."""
 
     def ask(self, question: Question, stop: Stop, say: Callable[[str], object]) -> Reply:
-        """Ask as a worker, and return once a person has answered; `stop` ends the wait. Call `took` afterwards.
+        """Ask as a worker, and return once a person has answered, or time is up; `stop` ends the wait.
 
-        `say` gets sentences about what cannot be read just now. Raises Invalid, Refused, Missing, Corrupt.
+        Call `took` afterwards, unless the reply was remembered. `say` gets sentences about what cannot be read just
+        now, and about who decided, if nobody did. Raises Invalid, Refused, Missing, Corrupt.
         """
 
     def took(self, ask_id: str) -> None:

@@ -11,7 +11,7 @@ from looop.contract.verbs import Failing, GoalView, ScheduleView, StateView
 from looop.model.prompt import GoalStatus
 from looop.model.records import Ask, Parked
 from looop.model.report import BeatReport
-from looop.model.text import one_line
+from looop.model.text import one_line, span, visible
 from looop.model.world import Change
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def state_lines(view: StateView, changed: list[str] | None = None) -> list[str]:
     wrong, above = [f"! {one_line(said)}" for said in [*failing, *_not_asked(view), *view.damaged]], len(lines)
     for ask in view.asks:
         lines += ask_lines(ask, view.now)
+    lines += [stranded_line(ask, view.now) for ask in view.stranded]
     lines += ["goals:"] if view.goal_status else []
     lines += [_status_line(status) for status in view.goal_status]
     lines += ["sensors:"] if view.snapshots else []
@@ -135,13 +136,31 @@ def failing_line(failing: Failing) -> str:
     return f"failed {often}, retry {when}: {failing.error}"
 
 
-def ask_lines(ask: Ask, now: int) -> list[str]:
-    """A question that waits for a person."""
-    first = one_line(ask.prompt.strip().split("\n", 1)[0])
-    lines = [f"  ⚑ {one_line(ask.id)} ({one_line(ask.worker)} · {age(max(now - ask.ts, 0))}): {first}"]
+def ask_lines(ask: Ask, now: int, *, whole: bool = False) -> list[str]:
+    """A question that waits for a person; `whole` shows all lines of it."""
+    parts = [one_line(ask.worker), age(max(now - ask.ts, 0)), *_terms(ask, now)]
+    first, *more = visible(ask.prompt.strip()).split("\n")
+    lines = [f"  ⚑ {one_line(ask.id)} ({' · '.join(parts)}): {one_line(first)}"]
+    lines += [f"      {line}".rstrip() for line in more] if whole else []
     lines += [f"      ref: {one_line(ask.reference)}"] if ask.reference else []
-    lines += [f"      options: {one_line(', '.join(ask.options))}"] if ask.options else []
-    return lines
+    lines += [f"      asked again: {one_line(ask.again)}"] if ask.again else []
+    options = ", ".join(f"{n} {one_line(option)}" for n, option in enumerate(ask.options, 1))
+    return [*lines, f"      options: {options}"] if options else lines
+
+
+def stranded_line(ask: Ask, now: int) -> str:
+    """A question that nobody can answer, since nobody waits for it."""
+    first = one_line(ask.prompt.strip().split("\n", 1)[0])
+    return f"  ✗ {one_line(ask.id)} ({one_line(ask.worker)} · {age(max(now - ask.ts, 0))}) stranded: {first}"
+
+
+def _terms(ask: Ask, now: int) -> list[str]:
+    """What sets a question apart from others: how urgent it is, and what time does to it."""
+    marks = {"irreversible": ["IRREVERSIBLE"], "low": ["low"]}.get(ask.urgency, [])
+    if ask.expires is None:
+        return marks
+    then = f" → default {one_line(repr(ask.default))}" if ask.default else " → the worker gets an error"
+    return [*marks, f"expires in {span(max(ask.expires - now, 0))}{then}"]
 
 
 def _status_line(status: GoalStatus) -> str:
