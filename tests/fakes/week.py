@@ -80,7 +80,7 @@ class Found(Struct):
 
     @property
     def news(self) -> int:
-        """What there was to decide about besides the runs: the first beat, and each start, question and end of a worker.
+        """What there is to decide about besides the runs: the first beat, each start, question and end of a worker.
 
         A restart is two: its question waits for nobody until the new worker asks it again.
         """

@@ -7,7 +7,7 @@ import pytest
 
 from tests.fakes.week import DAY_S, HOUR_S, Plan, Week
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def test_nine_questions_nobody_answers_stop_nothing(tmp_path: Path) -> None:
