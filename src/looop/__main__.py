@@ -6,8 +6,11 @@ from looop import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import TextIO
 
+    from looop.contract.notices import Wishes
+    from looop.model.notices import Notice
     from looop.model.report import BeatReport
     from looop.pulse.main import Pulse
 
@@ -59,6 +62,20 @@ class Loop:
         from looop.clients.demo.story import tell
 
         tell(self, keep=keep)
+
+    def notify(self, wishes: "Wishes", tell: "Callable[[Notice], None]", talk: "Callable[[str], object]") -> bool:
+        from looop.clients.notify.run import notify
+        from looop.contract.local import Local
+        from looop.runtime.stop import StopFlag
+
+        stop = StopFlag()
+        try:
+            local = Local(self._data_dir, stop)
+            local.prepare()
+            stop.install()
+            return notify(local, wishes, stop, tell, talk)
+        finally:
+            stop.close()
 
     def _open(self, out: "TextIO | None", *, only_problems: bool, park: bool) -> "Pulse":
         from looop.config.terminal import log_format, may_colour

@@ -83,7 +83,7 @@ def start_worker(
 def restart_worker(house: House, session_id: str) -> str:
     """End the worker if it is alive, and start the very same command again; returns its id.
 
-    Its verify is owed anew. Raises LooopError.
+    Its verify is owed anew. It is announced, so that a beat reports one that was cut off in between. Raises LooopError.
     """
     with workers_lock(house.setting.root):
         session = _worker(house, session_id, "restart")
@@ -93,14 +93,25 @@ def restart_worker(house: House, session_id: str) -> str:
         _check_budget(house, _config(house), session.id)
         if not session.command:
             raise Refused(f"not restarted: the records of session {session.id} do not say what its command was")
-        if session.alive:
-            house.fleet.kill(session)
-        else:
+        if not session.alive:
             _check_room(house, house.fleet.workers())
-        _end_generation(house, session.id)
-        _spawn(house, session.id, verify.command if verify else None, session.command)
+        now = house.setting.clock.now()
+        close = announce(house, intent_of(house, "restart_worker", f"restart-worker {session.id}", now))
+        try:
+            _replace(house, session, verify.command if verify else None)
+        except LooopError:
+            close()
+            raise
+        close()
     house.events.emit("worker_started", worker=session.id, runner="the same command")
     return session.id
+
+
+def _replace(house: House, session: Session, verify: str | None) -> None:
+    if session.alive:
+        house.fleet.kill(session)
+    _end_generation(house, session.id)
+    _spawn(house, session.id, verify, session.command)
 
 
 def kill_worker(house: House, session_id: str, now: int) -> str:

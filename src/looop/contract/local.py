@@ -4,20 +4,9 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from looop.contract.policy import GoalView, GoalWritten, ScheduleView, SensorRun, SensorView, ShellRun
 from looop.contract.questions import AskView, Hearing, Question, Questions, Reply
-from looop.contract.verbs import (
-    Filter,
-    GoalView,
-    GoalWritten,
-    ScheduleView,
-    SensorRun,
-    SensorView,
-    ShellRun,
-    StateView,
-    Stop,
-    Woke,
-    WorkerDetail,
-)
+from looop.contract.verbs import Filter, StateView, Stop, Woke, WorkerDetail
 from looop.model.errors import Missing, Refused, Unwritable
 from looop.model.ids import require_id
 from looop.model.moves import AnyMove, RunShell, WriteGoal, WriteSensor
@@ -32,6 +21,8 @@ if TYPE_CHECKING:
     from looop.contract.attach import Attachment
     from looop.contract.doctor import Checkup
     from looop.contract.money import CostReport, Subject
+    from looop.contract.notices import Wishes
+    from looop.contract.notifier import Notifier
     from looop.contract.screens import Format, Screenshot
     from looop.contract.setup import Plan, Setup, Wiring
     from looop.contract.transcript import Transcript
@@ -43,8 +34,8 @@ if TYPE_CHECKING:
 class Local:
     """Implements contract.verbs.Contract for the data dir the environment names, or for another one."""
 
-    def __init__(self, data_dir: str | None = None) -> None:
-        self._house, self._paths = open_house(data_dir=data_dir)
+    def __init__(self, data_dir: str | None = None, stop: Stop | None = None) -> None:
+        self._house, self._paths = open_house(data_dir=data_dir, stop=stop)
 
     def prepare(self) -> None:
         """Seed a fresh data dir; a failure is said on stderr and the verb goes on. Raises Unwritable without a folder.
@@ -157,15 +148,22 @@ class Local:
 
         return ask_of(self._house, ask_id)
 
-    def answer(self, ask_id: str, text: str = "", *, option: int | None = None, force: bool = False) -> str:
+    def answer(
+        self, ask_id: str, text: str = "", *, option: int | None = None, force: bool = False, by: str = ""
+    ) -> str:
         from looop.contract.mail import answer
 
-        return answer(self._house, ask_id, text, option=option, force=force)
+        return answer(self._house, ask_id, text, option=option, force=force, by=by)
 
     def withdraw(self, ask_id: str, why: str = "") -> str:
         from looop.contract.mail import withdraw
 
         return withdraw(self._house, ask_id, why)
+
+    def notifier(self, wishes: "Wishes") -> "Notifier":
+        from looop.contract.notifier import Notifier
+
+        return Notifier(self._house, wishes)
 
     def ask(self, question: Question, stop: Stop, say: Callable[[str], object]) -> Reply:
         from looop.contract.ask import ask
@@ -313,10 +311,10 @@ class Local:
 
         return check_up(self._house, ask=ask)
 
-    def claim(self, name: str, session: str | None = None) -> str:
+    def claim(self, name: str, session: str | None = None, say: Callable[[str], object] | None = None) -> str:
         from looop.contract.leases import claim
 
-        return claim(self._house, name, session)
+        return claim(self._house, name, session, say)
 
     def unclaim(self, name: str, session: str | None = None) -> None:
         from looop.contract.leases import unclaim

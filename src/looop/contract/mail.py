@@ -45,10 +45,12 @@ def ask_of(house: House, ask_id: str) -> AskView:
     return AskView(asked, state_of(known, stranded=asked in stranded), known)
 
 
-def answer(house: House, ask_id: str, text: str = "", *, option: int | None = None, force: bool = False) -> str:
+def answer(
+    house: House, ask_id: str, text: str = "", *, option: int | None = None, force: bool = False, by: str = ""
+) -> str:
     """Answer a question with a text, or with its n-th option, and say so; `force` replaces an answer.
 
-    Raises Invalid, Missing, Refused, Unreadable, Unwritable.
+    `by` names the way it came, for the record. Raises Invalid, Missing, Refused, Unreadable, Unwritable.
     """
     require_numbered(ask_id, "ask id")
     text = text if option is None else _option(house, ask_id, text, option)
@@ -60,7 +62,7 @@ def answer(house: House, ask_id: str, text: str = "", *, option: int | None = No
         raise Refused(_why_settled(house, error)) from None
     except IsStranded as error:
         raise Refused(_why_stranded(error.ask)) from None
-    house.events.emit("answer", ask_id=ask_id, worker=ask.worker)
+    house.events.emit("answer", ask_id=ask_id, worker=ask.worker, **({"by": by} if by else {}))
     return f"answered {ask_id}"
 
 

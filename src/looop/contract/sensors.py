@@ -3,7 +3,7 @@
 from typing import Any
 
 from looop.contract.observe import last_beat_age
-from looop.contract.verbs import SensorRun, SensorView
+from looop.contract.policy import SensorRun, SensorView
 from looop.model.errors import LooopError, Missing, Refused
 from looop.model.world import Reading
 from looop.rules.world import read_snapshot

@@ -4,15 +4,21 @@ from looop.config.knobs import Knobs, variable
 from looop.config.paths import environment, find_paths
 from looop.config.terminal import debugging, may_colour
 from looop.model.errors import NoHome
+from looop.runtime.clock import SystemClock, wall_clock
 from looop.runtime.command import pause as _pause
 from looop.state.open import NoStop
 
-__all__ = ["debugging", "knob_names", "may_colour", "pause", "places"]
+__all__ = ["debugging", "knob_names", "local_time", "may_colour", "pause", "places"]
 
 
 def pause(seconds: float) -> None:
     """Let `seconds` pass."""
     _pause(NoStop(), seconds)
+
+
+def local_time(ts: int) -> str:
+    """`HH:MM:SS` by the clock on this machine's wall."""
+    return wall_clock(SystemClock(), ts)
 
 
 def knob_names() -> list[str]:

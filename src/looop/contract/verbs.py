@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msgspec import Struct
 
+from looop.contract.policy import GoalView, GoalWritten, ScheduleView, SensorRun, SensorView, ShellRun
 from looop.contract.questions import AskView, Hearing, Question, Questions, Reply
 from looop.model.moves import AnyMove, RunShell, WriteGoal
 from looop.model.prompt import GoalStatus
@@ -19,13 +20,18 @@ from looop.model.workers import WorkerRow
 if TYPE_CHECKING:
     from datetime import date
 
+    from looop.act.worktrees import Made
     from looop.contract.attach import Attachment
     from looop.contract.doctor import Checkup
     from looop.contract.money import CostReport, Subject
+    from looop.contract.notices import Wishes
+    from looop.contract.notifier import Notifier
     from looop.contract.screens import Format, Screenshot
     from looop.contract.setup import Plan, Setup, Wiring
     from looop.contract.transcript import Transcript
     from looop.contract.updown import Down
+    from looop.contract.worktree import Pruned, WorktreeView
+    from looop.model.notices import Notice
     from looop.model.records import CostRow
 
 Filter = Literal["any", "actionable", "only-asks"]
@@ -101,77 +107,6 @@ class Woke(Struct, frozen=True):
     def pulse_down(self) -> bool:
         """Whether nothing can change any more because no pulse runs."""
         return self.changed == ["pulse-down"]
-
-
-class GoalView(Struct, frozen=True):
-    """One goal: its text, how it stands, and how long ago it was acted on (None: never).
-
-    `error` says what is wrong with the file or its front matter; `done` and `reflexes` are not known then.
-    """
-
-    id: str
-    text: str
-    status: str
-    why: str
-    done: str | None
-    reflexes: list[str]
-    suspended: list[int]
-    age_s: int | None
-    error: str
-
-
-class GoalWritten(Struct, frozen=True):
-    """A goal that was written: its summary, and in a sentence each what its author may not have meant."""
-
-    summary: str
-    doubts: list[str]
-
-
-class SensorView(Struct, frozen=True):
-    """One sensor and its last reading. `error` is empty when all is well.
-
-    `age_s` is how long ago the sensor ran last for the loop, None when it has not run yet.
-    """
-
-    name: str
-    file: str
-    interval_s: int
-    trust: str
-    error: str
-    signal: Any
-    age_s: int | None
-
-
-class SensorRun(Struct, frozen=True):
-    """A sensor run for trying: what the loop would publish, whether it would call that good, and what would wake it.
-
-    Output that is not JSON is good and compared as a whole: `is_json` is False then, and `signal` None.
-    """
-
-    name: str
-    ok: bool
-    error: str
-    output: str
-    stderr: str
-    is_json: bool
-    signal: Any
-    seconds: float
-
-
-class ScheduleView(Struct, frozen=True):
-    """One schedule: its record (None when it cannot be read), what wakes the loop, and the rest."""
-
-    name: str
-    record: dict[str, Any] | None
-    signal: Any
-    detail: dict[str, Any]
-
-
-class ShellRun(Struct, frozen=True):
-    """A command a person had run: its summary, and the tail of what it printed."""
-
-    summary: str
-    output: str
 
 
 class WorkerDetail(Struct, frozen=True):
@@ -271,14 +206,20 @@ class Contract(Protocol):
     def ask_of(self, ask_id: str) -> AskView:
         """One question, however it stands, also from the archive. Raises Invalid, Missing, Unreadable, Corrupt."""
 
-    def answer(self, ask_id: str, text: str = "", *, option: int | None = None, force: bool = False) -> str:
+    def answer(
+        self, ask_id: str, text: str = "", *, option: int | None = None, force: bool = False, by: str = ""
+    ) -> str:
         """Answer a question with a text, or its n-th option, and say so in one line; `force` replaces an answer.
 
-        Raises Invalid, Missing; Refused when it is settled, or nobody waits for it any more.
+        `by` names the way the answer came, for the record. Raises Invalid, Missing; Refused when it is settled, or
+        nobody waits for it any more.
         """
 
     def withdraw(self, ask_id: str, why: str = "") -> str:
         """Settle a question that has become moot, and say so in one line. Raises Invalid, Missing, Refused."""
+
+    def notifier(self, wishes: "Wishes") -> "Notifier":
+        """What pushes questions to a person. Raises what bad wishes raise: Invalid, Refused, Missing, Unreadable."""
 
     def ask(self, question: Question, stop: Stop, say: Callable[[str], object]) -> Reply:
         """Ask as a worker, and return once a person has answered, or time is up; `stop` ends the wait.
@@ -359,6 +300,27 @@ class Contract(Protocol):
     def check_up(self, *, ask: bool) -> "Checkup":
         """Look whether everything works; `ask` also has the runner decide something trivial."""
 
+    def claim(self, name: str, session: str | None = None, say: Callable[[str], object] | None = None) -> str:
+        """Take a lease; `claimed <name>`, nothing where the session had it. Raises Refused naming the holder, Invalid.
+
+        `say` gets a sentence where the session does not live: the next beat takes its lease away.
+        """
+
+    def unclaim(self, name: str, session: str | None = None) -> None:
+        """Give a lease up; one that is nobody's is fine. Raises Refused where another live session has it, Invalid."""
+
+    def make_worktree(self, repo: str, session: str | None = None, branch: str = "", base: str = "") -> "Made":
+        """The session's checkout of a repository, made when there is none. Raises Invalid, Missing, Refused."""
+
+    def worktrees(self) -> "list[WorktreeView]":
+        """Every checkout. Raises Unreadable, and Missing without git."""
+
+    def remove_worktree(self, name: str, *, force: bool = False) -> str:
+        """Remove a checkout and say what went. Raises Missing, and Refused where work would be lost, unless forced."""
+
+    def prune_worktrees(self) -> "Pruned":
+        """Remove the checkouts that have served. Raises Unreadable, Missing."""
+
 
 class Engine(Protocol):
     """The loop itself, for the clients that start it."""
@@ -376,6 +338,13 @@ class Engine(Protocol):
 
     def elsewhere(self, data_dir: str) -> "Engine":
         """The same loop over another data dir, with every knob at its default."""
+
+    def notify(self, wishes: "Wishes", tell: "Callable[[Notice], None]", talk: Callable[[str], object]) -> bool:
+        """Push questions to a person until asked to stop, or once; False when a push that was to be the last failed.
+
+        `tell` gets what was sent and what was not, `talk` sentences. Raises what bad wishes raise; Refused beside
+        another one.
+        """
 
     def demo(self, *, keep: bool) -> None:
         """Show the loop at work in a scratch world."""

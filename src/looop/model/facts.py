@@ -87,6 +87,8 @@ FACTS: dict[str, Fact] = {
     "ask_withdrawn": Fact("ask.withdrawn", "info", "{ask_id} of {worker} was withdrawn by {by}"),
     "ask_stranded": Fact("ask.stranded", "info", "{ask_id} waits for nobody: the session of {worker} is over"),
     "answer": Fact("answer", "ok", "answered {ask_id} of {worker}"),
+    "notified": Fact("notify.sent", "ok", "{target} was told of {count} questions ({kind})"),
+    "notify_failed": Fact("notify.failed", "warn", "{target}: {outcome}: {error}"),
     "tell": Fact("tell", "ok", "{worker} is told: {msg}"),
     "told": Fact("told", "ok", "{worker} has heard {count} messages"),
     "asks_archived": Fact("ask.archived", "info", "questions answered long ago put away: {asks}"),

@@ -7,7 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from looop.clients.cli.show import age, change_lines, clip, columns, report_lines, run_line, spelled_usd, state_lines
-from looop.contract.verbs import Failing, Money, SensorRun, StateView
+from looop.contract.policy import SensorRun
+from looop.contract.verbs import Failing, Money, StateView
 from looop.model.prompt import GoalStatus
 from looop.model.records import Parked
 from looop.model.report import BeatReport, SectionSize

@@ -13,7 +13,7 @@ from looop.clients.cli.output import show_state, steady_streams, talk
 from looop.contract.verbs import Engine
 from looop.model.errors import LooopError
 
-_LONG_LIVED = ("pulse", "beat", "demo")
+_LONG_LIVED = ("pulse", "beat", "demo", "notify")
 _ALIASES = {"-h": "help", "--help": "help", "-V": "version", "--version": "version"}
 _GLANCES = {("state",): False, ("state", "--json"): True}
 

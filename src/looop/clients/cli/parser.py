@@ -13,6 +13,7 @@ VERBS = {
     "state": "read",
     "wait": "read",
     "asks": "mail",
+    "notify": "notify",
     "answer": "mail",
     "ask": "mail",
     "tell": "mail",

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from looop.contract.verbs import Failing, GoalView, ScheduleView, SensorRun, SensorView, StateView
+from looop.contract.policy import GoalView, ScheduleView, SensorRun, SensorView
+from looop.contract.verbs import Failing, StateView
 from looop.model.prompt import GoalStatus
 from looop.model.records import Ask, Parked
 from looop.model.report import BeatReport
