@@ -375,10 +375,13 @@ def _is_stranded(ask: Ask, lives: Mapping[str, int]) -> bool:
 
 
 def _is_owed(ask: Ask, answer: Answer | Fault | None, generation: int, since: int) -> bool:
-    """Whether the worker that asks again has yet to get this answer."""
+    """Whether the worker that asks again has yet to get this answer: it asked itself, or took the question over.
+
+    In doubt, asked in the second in which its session began, it did not.
+    """
     if ask.taken or (isinstance(answer, Answer) and (answer.outcome == "stranded" or answer.by == ask.worker)):
         return False
-    return ask.ts > since or ask.generation == generation > 0
+    return ask.ts > since or (ask.generation == generation > 0 and ask.ts < since)
 
 
 def _ask_key(ask_id: str) -> str:

@@ -223,6 +223,16 @@ def test_the_next_session_takes_an_open_question_over(store: MemoryStore, box: M
     assert asked(box, key="k", ts=BORN + 82, generation=BORN + 50, since=BORN + 50) == "w-2"
 
 
+def test_an_answer_of_the_first_second_is_in_doubt(box: Mailbox) -> None:
+    """Two sessions that began in one second cannot be told apart: the answer to the one is not given to the other.
+
+    Source: spec/workers.md §1, ids are used again.
+    """
+    assert asked(box, key="k", ts=BORN, generation=BORN, since=BORN) == "w-1"
+    box.answer("w-1", "yes", BORN)
+    assert asked(box, key="k", ts=BORN, generation=BORN, since=BORN) == "w-2"
+
+
 def test_what_is_given_up_is_not_taken_over(store: MemoryStore, box: Mailbox) -> None:
     """A beat that died between its two steps has given the question up: the next session asks anew, the next beat
     settles the old one.
