@@ -114,7 +114,11 @@ def test_a_question_says_all_there_is_to_it(looop: Asking) -> None:
         "",
     ]
     shown = looop("asks").out
-    assert "⚑ fix-1 (fix · just now): Merge?" in shown and "ref: pr/9" in shown and "options: yes, no, later" in shown
+    assert (
+        "⚑ fix-1 (fix · just now): Merge?" in shown
+        and "ref: pr/9" in shown
+        and "options: 1 yes, 2 no, 3 later" in shown
+    )
     looop("answer", "fix-1", "later")
     assert ends(process)[:2] == (0, "later\n")
     assert '"event":"ask","ask_id":"fix-1","worker":"fix"' in looop.read("events.jsonl")
