@@ -24,7 +24,7 @@ from looop.runtime import watch
 from looop.state.open import NoStop
 from tests.fakes.command import Looop
 from tests.fakes.house import Home
-from tests.fakes.waiting import until
+from tests.fakes.waiting import is_watch, until
 
 needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at processes in /proc")
 Process = subprocess.Popen
@@ -60,9 +60,9 @@ class Asking(Looop):
 
 
 def watches(pid: int) -> bool:
-    """Whether a process sleeps on the kernel's events."""
+    """Whether a process sleeps on the kernel's events: it has the folder of the answers open, or inotify."""
     try:
-        return any("inotify" in os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd"))
+        return any(is_watch(os.readlink(f"/proc/{pid}/fd/{fd}")) for fd in os.listdir(f"/proc/{pid}/fd"))
     except OSError:
         return False
 
@@ -319,7 +319,7 @@ def test_where_nothing_can_be_watched_it_looks(root: Path, monkeypatch: pytest.M
     and says so once. Source: edge case 208.
     """
 
-    def none_left() -> Any:
+    def none_left(**_options: Any) -> Any:
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(watch, "_new_source", none_left)

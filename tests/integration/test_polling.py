@@ -12,7 +12,7 @@ from looop.runtime import filesystem
 from looop.runtime.lock import PulseLock
 from tests.fakes.command import Looop
 from tests.fakes.house import Home
-from tests.fakes.waiting import until
+from tests.fakes.waiting import is_watch, until
 
 POLL = {"LOOOP_WATCH": "poll", "LOOOP_ASK_POLL_MS": "50", "LOOOP_WAIT_POLL_MS": "50", "LOOOP_INTERVAL": "600"}
 SENTENCE = "files are looked at every {}s: LOOOP_WATCH=poll"
@@ -20,7 +20,7 @@ SENTENCE = "files are looked at every {}s: LOOOP_WATCH=poll"
 
 def watches(process: "subprocess.Popen[str]") -> bool:
     """Whether the kernel reports changes to a process."""
-    return any("inotify" in str(fd.readlink()) for fd in Path(f"/proc/{process.pid}/fd").iterdir())
+    return any(is_watch(str(fd.readlink())) for fd in Path(f"/proc/{process.pid}/fd").iterdir())
 
 
 @pytest.fixture

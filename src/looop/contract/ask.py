@@ -116,7 +116,8 @@ class _Wait:
         setting = self._house.setting
         knobs = setting.knobs
         limit_s, poll_s = knobs.ask_timeout_s, max(knobs.ask_poll_ms, 10) / 1000
-        watcher = Watcher(setting.root, _WATCHED, self._is_mine, self._once, poll_s, setting.unwatched)
+        mine = f"{self._id}.json"
+        watcher = Watcher(setting.root, _WATCHED, mine, self._once, poll_s, setting.unwatched, brief=True)
         until = monotonic() + limit_s if limit_s else None
         watcher.start()
         try:
@@ -193,9 +194,6 @@ class _Wait:
         if isinstance(answer, Fault) and answer.kind == "corrupt":
             raise Corrupt(f"{answer.why}. `looop answer --force {self._id} …` repairs it; then ask again")
         return answer
-
-    def _is_mine(self, _folder: str, name: str) -> bool:
-        return name == f"{self._id}.json"
 
     def _once(self, sentence: str) -> None:
         if sentence not in self._said:

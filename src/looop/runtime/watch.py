@@ -22,6 +22,7 @@ from looop.runtime.inotify import Event, Inotify, Kind
 _RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOSYS, errno.EINVAL, errno.EAGAIN)
 _ON_LINUX = sys.platform == "linux"
 Wanted = Callable[[str, str], bool]
+Stamp = tuple[int, int, int]
 
 
 class Source(Protocol):
@@ -37,21 +38,26 @@ class Source(Protocol):
 class Watcher:
     """Watches some folders below `root`, not what is below them; of each everything, or what it is mapped to.
 
-    `wanted(folder, name)` says which names matter (the root folder is ``). `degraded` is called at most once, with
-    a sentence, when the kernel's events cannot be had, or `why_not` says that there are none; then every `poll_s` the
-    folders are looked at instead.
+    `wanted(folder, name)` says which names matter (the root folder is ``), or it is the one that does. `degraded` is
+    called at most once, with a sentence, when the kernel's events cannot be had, or `why_not` says that there are none;
+    then every `poll_s` the folders are looked at instead. `brief`: this process ends with the wait, see
+    runtime/dnotify.py.
     """
 
     def __init__(
         self,
         root: str,
         folders: Iterable[str] | Mapping[str, Kind],
-        wanted: Wanted,
+        wanted: Wanted | str,
         degraded: Callable[[str], object],
         poll_s: float = 1.0,
         why_not: str = "",
+        *,
+        brief: bool = False,
     ) -> None:
-        self._root, self._wanted, self._degraded = root, wanted, degraded
+        self._root, self._degraded, self._brief = root, degraded, brief
+        self._only = wanted if isinstance(wanted, str) else ""
+        self._wanted: Wanted = (lambda _, name: name == self._only) if isinstance(wanted, str) else wanted
         self._folders: dict[str, Kind] = (
             dict(folders) if isinstance(folders, Mapping) else dict.fromkeys(folders, "all")
         )
@@ -60,7 +66,7 @@ class Watcher:
         self._started = False
         self._watched: dict[str, tuple[tuple[int, int], Any]] = {}
         self._changed: set[str] = set()
-        self._stamp: dict[str, tuple[int, int]] = {}
+        self._stamp: dict[str, Stamp] = {}
 
     def start(self) -> None:
         """Begin to watch: whatever changes from now on ends the next wait."""
@@ -68,8 +74,9 @@ class Watcher:
             self._fall_back(self._why_not)
             return
         try:
-            self._source = _new_source()
+            self._source = _new_source(brief=self._brief)
             self._watch_folders()
+            self._stamp = self._scan() if self._brief else {}
             self._started = True
         except RuntimeError as error:
             self._fall_back(str(error))
@@ -112,9 +119,13 @@ class Watcher:
         if self._source is None:
             self._look()
         else:
-            for watch, name in self._source.take():
-                self._note(watch, name)
-            if not self._whole():
+            events = self._source.take()
+            for watch, name in events:
+                if watch is None:
+                    self._look()
+                else:
+                    self._note(watch, name)
+            if not self._whole() or (self._brief and events):
                 self._watch_folders()
         changed, self._changed = self._changed, set()
         return changed
@@ -170,17 +181,27 @@ class Watcher:
         self._changed |= {name for name in now.keys() | self._stamp.keys() if now.get(name) != self._stamp.get(name)}
         self._stamp = now
 
-    def _scan(self) -> dict[str, tuple[int, int]]:
+    def _scan(self) -> dict[str, Stamp]:
         found = {}
         for folder in self._folders:
-            with suppress(OSError), os.scandir(os.path.join(self._root, folder) if folder else self._root) as entries:
-                for entry in entries:
-                    if self._wanted(folder, entry.name):
-                        found[f"{folder}/{entry.name}" if folder else entry.name] = _stamp_of(entry)
+            for name in [self._only] if self._only else self._names(folder):
+                key = f"{folder}/{name}" if folder else name
+                if stamp := _stamp_of(os.path.join(self._root, key)):
+                    found[key] = stamp
         return found
 
+    def _names(self, folder: str) -> list[str]:
+        with suppress(OSError):
+            return [name for name in os.listdir(os.path.join(self._root, folder)) if self._wanted(folder, name)]
+        return []
 
-def _new_source() -> Source:
+
+def _new_source(*, brief: bool) -> Source:
+    if _ON_LINUX and brief:
+        from looop.runtime.dnotify import DirNotify
+
+        with suppress(OSError, ValueError):
+            return DirNotify()
     if _ON_LINUX:
         return Inotify()
     from looop.runtime.observer import Observer
@@ -188,13 +209,15 @@ def _new_source() -> Source:
     return Observer()
 
 
-def _stamp_of(entry: "os.DirEntry[str]") -> tuple[int, int]:
-    """What differs when a file was written; what is there and tells nothing has a stamp, too."""
+def _stamp_of(path: str) -> Stamp | None:
+    """What differs when a file was written, None without one; what is there and tells nothing has a stamp, too."""
     try:
-        status = entry.stat()
+        status = os.stat(path)
+    except FileNotFoundError:
+        return (0, 0, 0) if os.path.islink(path) else None
     except OSError:
-        return -1, -1
-    return status.st_mtime_ns, status.st_size
+        return 0, 0, 0
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _identity(folder: str) -> tuple[int, int] | None:

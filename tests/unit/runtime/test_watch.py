@@ -44,7 +44,7 @@ def watcher(request, tmp_path, monkeypatch):
     made.stop()
 
 
-def no_watches():
+def no_watches(**_options):
     raise OSError(errno.EMFILE, "Too many open files")
 
 
