@@ -4,22 +4,20 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from looop.contract.questions import Hearing, Question, Questions, Reply
+from looop.contract.questions import AskView, Hearing, Question, Questions, Reply
 from looop.contract.timetable import Run, ScheduleView, ScheduleWritten
 from looop.contract.verbs import (
     Filter,
     GoalView,
     GoalWritten,
-    SensorRun,
-    SensorView,
     ShellRun,
     StateView,
     Stop,
     Woke,
     WorkerDetail,
 )
-from looop.model.errors import Invalid, Missing, Refused, Unwritable
-from looop.model.ids import require_id, require_numbered
+from looop.model.errors import Missing, Refused, Unwritable
+from looop.model.ids import require_id
 from looop.model.moves import AnyMove, RunShell, WriteGoal, WriteSchedule, WriteSensor
 from looop.model.workers import WorkerRow
 from looop.state.open import open_house, settle_or_say
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
     from looop.contract.notices import Wishes
     from looop.contract.notifier import Notifier
     from looop.contract.screens import Format, Screenshot
+    from looop.contract.sensors import SensorRun, SensorView
     from looop.contract.setup import Plan, Setup, Wiring
     from looop.contract.transcript import Transcript
     from looop.contract.updown import Down
@@ -148,17 +147,27 @@ class Local:
 
         return down(self._house)
 
-    def asks(self) -> Questions:
-        mail = self._house.mailbox.pending()
-        return Questions(mail.pending, self._house.setting.clock.now(), mail.damaged)
+    def asks(self, *, everything: bool = False) -> Questions:
+        from looop.contract.mail import asks
 
-    def answer(self, ask_id: str, text: str, *, force: bool = False, by: str = "") -> str:
-        require_numbered(ask_id, "ask id")
-        if not text.strip():
-            raise Invalid("the answer is empty: give it as words, or on standard input")
-        ask = self._house.mailbox.answer(ask_id, text, self._house.setting.clock.now(), force=force)
-        self._house.events.emit("answer", ask_id=ask_id, worker=ask.worker, **({"by": by} if by else {}))
-        return f"answered {ask_id}"
+        return asks(self._house, everything=everything)
+
+    def ask_of(self, ask_id: str) -> AskView:
+        from looop.contract.mail import ask_of
+
+        return ask_of(self._house, ask_id)
+
+    def answer(
+        self, ask_id: str, text: str = "", *, option: int | None = None, force: bool = False, by: str = ""
+    ) -> str:
+        from looop.contract.mail import answer
+
+        return answer(self._house, ask_id, text, option=option, force=force, by=by)
+
+    def withdraw(self, ask_id: str, why: str = "") -> str:
+        from looop.contract.mail import withdraw
+
+        return withdraw(self._house, ask_id, why)
 
     def notifier(self, wishes: "Wishes") -> "Notifier":
         from looop.contract.notifier import Notifier
@@ -201,12 +210,12 @@ class Local:
 
         return GoalWritten(self.steer(move, journal), doubts(self._house, move))
 
-    def sensors(self) -> list[SensorView]:
+    def sensors(self) -> "list[SensorView]":
         from looop.contract.sensors import views
 
         return views(self._house)
 
-    def try_sensor(self, name: str) -> SensorRun:
+    def try_sensor(self, name: str) -> "SensorRun":
         from looop.contract.sensors import try_out
 
         return try_out(self._house, name)

@@ -80,8 +80,16 @@ FACTS: dict[str, Fact] = {
     "pulse_stop": Fact("pulse.stop", "ok", "pulse stopped", row=False),
     "cadence": Fact("cadence", "info", "next look in {secs}s instead of {default}s", row=False),
     "sleep": Fact("sleep", "info", "next beat in {secs}s, or when something changes", row=False),
-    "env_invalid": Fact("env.invalid", "warn", "{var}={value!r} is not a number of its kind: {instead}", row=False),
+    "env_invalid": Fact("env.invalid", "warn", "{var}={value!r} is not a value of its kind: {instead}", row=False),
     "ask": Fact("ask", "ok", "{worker} asks {ask_id}"),
+    "ask_refused": Fact(
+        "ask.refused", "info", "{worker} asks again what was refused as {ask_id}, and is told so ({key})"
+    ),
+    "ask_expired": Fact(
+        "ask.expired", "warn", "nobody answered {ask_id} of {worker} in time: its default: {default!r}"
+    ),
+    "ask_withdrawn": Fact("ask.withdrawn", "info", "{ask_id} of {worker} was withdrawn by {by}"),
+    "ask_stranded": Fact("ask.stranded", "info", "{ask_id} waits for nobody: the session of {worker} is over"),
     "answer": Fact("answer", "ok", "answered {ask_id} of {worker}"),
     "notified": Fact("notify.sent", "ok", "{target} was told of {count} questions ({kind})"),
     "notify_failed": Fact("notify.failed", "warn", "{target}: {outcome}: {error}"),

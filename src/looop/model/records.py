@@ -149,7 +149,8 @@ class Ask(Struct, frozen=True):
 
     `key` is the worker's own name for it, `taken` when the worker got the answer; both only where it gave a key.
     From `expires` on nobody can answer: the worker gets `default`, if it named one. `generation` is when the asking
-    session started, 0 without a session. `again` says why it is asked although it was refused before.
+    session started, 0 without a session, -1 once it is settled as stranded. `again` says why it is asked although it
+    was refused before.
     """
 
     id: str
@@ -169,8 +170,8 @@ class Ask(Struct, frozen=True):
     v: int = 1
 
 
-class Answer(Struct, frozen=True):
-    """How one ask was settled, once: by a person's answer, or without one. `by` names who, when it was no person.
+class Answer(Struct, frozen=True, omit_defaults=True):
+    """How one ask was settled, once: by a person's answer, or without one. `by` names who, where that needs saying.
 
     Expired: `answer` is the ask's default, decided by nobody. Withdrawn: `answer` says why. Stranded: nobody asks now.
     """

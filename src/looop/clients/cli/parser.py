@@ -39,6 +39,7 @@ VERBS = {
     "init": "setup",
     "service": "service",
     "doctor": "setup",
+    "concierge": "concierge",
     "up": "loop",
     "down": "loop",
     "worktree": "worktree",
