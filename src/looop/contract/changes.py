@@ -100,12 +100,13 @@ class _Watch:
 
     def news(self, stop: Stop) -> Generator[Woke, None, None]:
         """Every change, until `stop`."""
-        watcher = Watcher(self._house.setting.root, WATCHED, _matters, self._say, self._poll_s)
+        setting = self._house.setting
+        watcher = Watcher(setting.root, WATCHED, _matters, self._say, self._poll_s, setting.unwatched)
         watcher.start()
         try:
             self._marks = self._read_marks()
             self._pending = self._ids(self.mail())
-            unsettled = False
+            unsettled = warm = False
             while True:
                 mail = self.mail()
                 woke = self._asked(mail) or (None if unsettled else self._changed(mail) or self._beating(mail))
@@ -117,6 +118,7 @@ class _Watch:
                     pause(stop, _SETTLE_S)
                     unsettled = False
                 elif not woke:
+                    warm = warm or bool(state_of(self._house, mail))
                     unsettled = self._sleep(watcher, stop)
         finally:
             watcher.stop()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from msgspec import Struct
 
 from looop.contract.questions import AskView, Hearing, Question, Questions, Reply
-from looop.model.moves import AnyMove, RunShell, WriteGoal
+from looop.contract.timetable import Run, ScheduleView, ScheduleWritten
+from looop.model.moves import AnyMove, RunShell, WriteGoal, WriteSchedule
 from looop.model.prompt import GoalStatus
 from looop.model.records import Ask, Parked
 from looop.model.report import BeatReport
@@ -134,15 +135,6 @@ class GoalWritten(Struct, frozen=True):
 
     summary: str
     doubts: list[str]
-
-
-class ScheduleView(Struct, frozen=True):
-    """One schedule: its record (None when it cannot be read), what wakes the loop, and the rest."""
-
-    name: str
-    record: dict[str, Any] | None
-    signal: Any
-    detail: dict[str, Any]
 
 
 class ShellRun(Struct, frozen=True):
@@ -305,7 +297,19 @@ class Contract(Protocol):
         """Names of the kept versions, oldest first."""
 
     def schedules(self) -> list[ScheduleView]:
-        """Every schedule."""
+        """Every schedule, with its next run. Raises Unreadable."""
+
+    def schedule(self, name: str) -> ScheduleView:
+        """One schedule, with its next runs. Raises Missing, Unreadable."""
+
+    def write_schedule(self, move: WriteSchedule, journal: str = "", at: str = "") -> ScheduleWritten:
+        """Create or replace a schedule. Journaled. Raises Invalid.
+
+        `at` is a local time instead of the move's own trigger, in the zone the move names or the machine's.
+        """
+
+    def upcoming(self, expression: str, tz: str | None = None) -> list[Run]:
+        """The next runs of a cron expression; nothing is written. Raises Invalid."""
 
     def journal(self, count: int) -> list[str]:
         """The last lines of the journal."""

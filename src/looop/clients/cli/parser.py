@@ -24,7 +24,7 @@ VERBS = {
     "goal": "steer",
     "sensor": "sensor",
     "playbook": "steer",
-    "schedule": "steer",
+    "schedule": "schedule",
     "run": "steer",
     "worker": "worker",
     "screenshot": "screens",

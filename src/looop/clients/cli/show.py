@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from looop.contract.verbs import Failing, GoalView, ScheduleView, StateView
+from looop.contract.timetable import ScheduleView
+from looop.contract.verbs import Failing, GoalView, StateView
 from looop.model.prompt import GoalStatus
 from looop.model.records import Ask, Parked
 from looop.model.report import BeatReport
@@ -314,5 +315,14 @@ def run_line(run: "SensorRun") -> str:
 
 
 def schedule_line(view: ScheduleView) -> str:
-    """One row of `looop schedule list`. Source: spec/cli.md §2."""
-    return f"{one_line(view.name)}\t{one_line(compact(view.signal))}\t{one_line(compact(view.detail))}"
+    """One row of `looop schedule list`: name, signal, when it runs next and what it is. Source: spec/cli.md §2."""
+    told = [*(run.words for run in view.next[:1]), view.says, str(view.detail.get("note") or "")]
+    said = " · ".join(one_line(part) for part in told if part)
+    return f"{one_line(view.name)}\t{one_line(compact(view.signal))}\t{said}"
+
+
+def schedule_lines(view: ScheduleView) -> list[str]:
+    """`looop schedule show`."""
+    told = {"signal": compact(view.signal), "is": view.says, "note": str(view.detail.get("note") or "")}
+    lines = [one_line(view.name), *(f"  {key:<7} {one_line(text)}" for key, text in told.items() if text)]
+    return lines + [f"  {'next' if n == 0 else '':<7} {one_line(run.words)}" for n, run in enumerate(view.next)]
