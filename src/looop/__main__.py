@@ -6,8 +6,11 @@ from looop import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import TextIO
 
+    from looop.contract.notices import Wishes
+    from looop.model.notices import Notice
     from looop.model.report import BeatReport
     from looop.pulse.main import Pulse
 
@@ -55,10 +58,24 @@ class Loop:
         pulse = self._open(None if quiet else sys.stderr, only_problems=True, park=park)
         return pulse.rehearse(forced=forced) if dry_run else pulse.once(forced=forced)
 
-    def demo(self, *, keep: bool) -> None:
+    def demo(self, *, keep: bool, answer: str | None = None) -> None:
         from looop.clients.demo.story import tell
 
-        tell(self, keep=keep)
+        tell(self, keep=keep, answer=answer)
+
+    def notify(self, wishes: "Wishes", tell: "Callable[[Notice], None]", talk: "Callable[[str], object]") -> bool:
+        from looop.clients.notify.run import notify
+        from looop.contract.local import Local
+        from looop.runtime.stop import StopFlag
+
+        stop = StopFlag()
+        try:
+            local = Local(self._data_dir, stop)
+            local.prepare()
+            stop.install()
+            return notify(local, wishes, stop, tell, talk)
+        finally:
+            stop.close()
 
     def _open(self, out: "TextIO | None", *, only_problems: bool, park: bool) -> "Pulse":
         from looop.config.terminal import log_format, may_colour

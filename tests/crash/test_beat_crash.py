@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from looop.runtime.proc import Processes
+from looop.state.guards import LAST_HASH
 from tests.fakes.disk import Died, DyingDisk, QuickDisk, WatchedDisk
 from tests.fakes.house import Home
 
 GOAL = "---\nreflexes:\n  - when: sensor.s.signal == 7\n    move: {move}\n---\n"
 SHELL = "{action: run_shell, cmd: echo ran >> ran}"
+S, T = "snap:sensor-s", "snap:sensor-t"
 NOTE = "{action: write_schedule, name: note, every_s: 900000}"
 
 
@@ -82,3 +84,47 @@ def test_what_may_be_repeated_is_not_lost(tmp_path: Path) -> None:
         home.later(400)
         assert json.loads((root / "schedules/note.json").read_text())["every_s"] == 900000, n
         assert home.run_beat().ending == "idle", n
+
+
+def moved_world(root: Path) -> Home:
+    """A house that has decided over its world, in which a sensor then says something else."""
+    home = Home(root, disk=QuickDisk())
+    home.write("PLAYBOOK.md", "judge\n")
+    for sensor in ("s", "t"):
+        home.says(sensor, {"signal": 1})
+    assert [home.run_beat().ending for _ in range(2)] == ["decided", "idle"]
+    home.says("s", {"signal": 2})
+    return home
+
+
+def hash_of(home: Home) -> bytes:
+    """The hash of the world that was decided last."""
+    blob = home.house.store.read(LAST_HASH)
+    assert blob is not None
+    return blob.data
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_what_was_decided_is_skipped_and_at_most_told_once_more(tmp_path: Path) -> None:
+    """The hash is committed before the baseline: a death in between tells one known change again, and loses no skip.
+
+    Source: spec/edge-cases.md item 269.
+    """
+    moved_world(tmp_path / "whole")
+    watched = WatchedDisk()
+    Home(tmp_path / "whole", disk=watched).run_beat()
+    told_again = set()
+    for n in range(1, len(watched.calls) + 1):
+        root = tmp_path / str(n)
+        before = hash_of(moved_world(root))
+        with pytest.raises(Died):
+            Home(root, disk=DyingDisk(n)).run_beat()
+        home = reborn(root)
+        committed = hash_of(home) != before
+        assert home.run_beat().ending == ("idle" if committed else "decided"), n
+        home.says("t", {"signal": 2})
+        changed = {change.name for change in home.run_beat().changes or []}
+        assert changed in ({T}, {S, T}), (n, changed)
+        told_again |= {committed} if S in changed else set()
+    assert told_again == {True}, "only between the hash and the baseline"

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from looop.act.launch import restart_worker
 from looop.act.tend import tend
 from looop.runtime.proc import Processes
 from tests.fakes.crew import Crew, no_worker_left
@@ -109,6 +110,34 @@ def test_a_start_happens_once_or_is_reported(tmp_path: Path, before: str, lane: 
             assert_nothing_is_left(home, times, n)
             in_doubt, ran = in_doubt + reports, ran + times
     assert 0 < in_doubt < calls / LANES / 2 and ran > calls / LANES / 2
+
+
+def test_a_restart_is_done_or_reported(tmp_path: Path) -> None:
+    """Killed anywhere, a restart leaves a live worker, the old one or the new, or the journal asks to look.
+
+    Source: docs/continuity.md; spec/edge-cases.md item 132.
+    """
+    n, in_doubt = 0, 0
+    while True:
+        n += 1
+        root = tmp_path / str(n)
+        with no_worker_left(root):
+            Crew(root, disk=QuickDisk()).start(verify="true")
+            died = False
+            try:
+                restart_worker(home_of(root, disk=QuickDeath(n)).house, "w")
+            except Died:
+                died = True
+            home = home_of(root, disk=QuickDisk(), processes=AfterDeath())
+            home.later(65)
+            session = home.house.fleet.find("w")
+            reports = sum("restart_worker was interrupted" in line for line in home.journal())
+            assert (session and session.alive) or reports == 1, n
+            assert list(root.glob(".action-wal*")) == [], n
+            in_doubt += reports
+        if not died:
+            break
+    assert reports == 0 and n > 10 and in_doubt > 3, (n, in_doubt)
 
 
 def assert_nothing_is_left(home: Crew, times: int, n: int) -> None:

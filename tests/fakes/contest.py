@@ -27,13 +27,16 @@ class Ground(Struct):
     leases: Leases
 
 
+Act = Callable[[Ground, str, int], str]
+
+
 class Contest(Struct, frozen=True):
     """What two do at once: `act` tells "W" to the winner alone; `wrong` names what is not as it must be afterwards.
 
     Each gets the ground and the round's worker; `act` also who acts, 0 or 1, and `wrong` what both were told.
     """
 
-    act: Callable[[Ground, str, int], str]
+    act: Act
     wrong: Callable[[Ground, str, list[str]], str]
     prepare: Callable[[Ground, str], object] = lambda _ground, _worker: None
 
@@ -110,8 +113,8 @@ def _answer(ground: Ground, worker: str, me: int) -> str:
     try:
         ground.mailbox.answer(f"{worker}-1", f"by {me}", NOW)
     except Refused as error:
-        assert "already answered" in str(error), error
-        return "already answered"
+        assert "is already " in str(error), error
+        return "settled"
     return "W"
 
 
@@ -165,10 +168,8 @@ def _put_keyed(ground: Ground, worker: str) -> object:
     return ground.mailbox.ask(question(worker, key="k"), 0)
 
 
-def _ask_again_or_answer(ground: Ground, worker: str, me: int) -> str:
-    """Racer 0 asks the same again, as a call does that was cut off; racer 1 answers meanwhile."""
-    if me:
-        return _answer(ground, worker, me)
+def _ask_again(ground: Ground, worker: str, me: int) -> str:
+    """The same again, as a call does that was cut off."""
     asked, new = ground.mailbox.ask(question(worker, key="k"), 0)
     return "new" if new else asked.id
 
@@ -180,10 +181,80 @@ def _ask_again_wrong(ground: Ground, worker: str, told: list[str]) -> str:
     return _answer_wrong(ground, worker, told)
 
 
+BORN = NOW - 100
+
+
+def _put_due(ground: Ground, worker: str) -> object:
+    return ground.mailbox.ask(msgspec.structs.replace(question(worker), expires=NOW + 1, default="no"), 0)
+
+
+def _put_stranded(ground: Ground, worker: str) -> object:
+    return ground.mailbox.ask(msgspec.structs.replace(question(worker, key="k"), generation=BORN), 0)
+
+
+def _either(first: Act, second: Act) -> Act:
+    """Racer 0 does the one, racer 1 the other."""
+    return lambda ground, worker, me: (second if me else first)(ground, worker, me)
+
+
+def _expire(ground: Ground, worker: str, me: int) -> str:
+    """In the second after the other's, as the question's own wait does."""
+    return "W" if ground.mailbox.expire_one(f"{worker}-1", "no", NOW + 1) else "settled"
+
+
+def _withdraw(ground: Ground, worker: str, me: int) -> str:
+    try:
+        ground.mailbox.withdraw(f"{worker}-1", f"by {me}", "person", NOW)
+    except Refused:
+        return "settled"
+    return "W"
+
+
+def _settled_wrong(*outcomes: str) -> Callable[[Ground, str, list[str]], str]:
+    """One settles it, and what is on record is that one's."""
+
+    def wrong(ground: Ground, worker: str, told: list[str]) -> str:
+        if told.count("W") != 1:
+            return "doubled" if told.count("W") else "lost"
+        found = ground.mailbox.answer_of(f"{worker}-1")
+        return "" if isinstance(found, Answer) and found.outcome == outcomes[told.index("W")] else "lost"
+
+    return wrong
+
+
+def _take_over_or_give_up(ground: Ground, worker: str, me: int) -> str:
+    """Racer 0 is the next session of the worker, racer 1 a beat that has found the one before dead."""
+    if me:
+        return "W" if ground.mailbox.give_up(_stranded(worker), NOW) else "taken over"
+    wanted = msgspec.structs.replace(question(worker, key="k"), generation=NOW)
+    asked, new = ground.mailbox.ask(wanted, NOW)
+    assert asked.id == f"{worker}-{2 if new else 1}", asked
+    return "given up" if new else "W"
+
+
+def _stranded(worker: str) -> Ask:
+    return msgspec.structs.replace(question(worker, key="k"), id=f"{worker}-1", generation=BORN)
+
+
+def _take_over_wrong(ground: Ground, worker: str, told: list[str]) -> str:
+    """Taken over, it is open in the new session; given up, it is settled, and the new session's question is open."""
+    if told.count("W") != 1:
+        return "doubled" if told.count("W") else "lost"
+    first, second = (ground.mailbox.ask_of(f"{worker}-{n}") for n in (1, 2))
+    settled, over = ground.mailbox.answer_of(f"{worker}-1"), told[0] == "W"
+    waits = first if over else second
+    right = isinstance(waits, Ask) and waits.generation == NOW and (settled is None) == over == (second is None)
+    return "" if right else "lost"
+
+
 CONTESTS = {
     "two claims": Contest(_claim, _claim_wrong),
     "two answers": Contest(_answer, _answer_wrong, _put),
     "two asks": Contest(_ask, _ask_wrong),
     "two asks, one key": Contest(_ask_keyed, _ask_keyed_wrong),
-    "an ask again, an answer": Contest(_ask_again_or_answer, _ask_again_wrong, _put_keyed),
+    "an ask again, an answer": Contest(_either(_ask_again, _answer), _ask_again_wrong, _put_keyed),
+    "an answer, an expiry": Contest(_either(_answer, _expire), _settled_wrong("answered", "expired"), _put_due),
+    "an answer, a withdrawal": Contest(_either(_answer, _withdraw), _settled_wrong("answered", "withdrawn"), _put),
+    "a withdrawal, an expiry": Contest(_either(_withdraw, _expire), _settled_wrong("withdrawn", "expired"), _put_due),
+    "taken over, given up": Contest(_take_over_or_give_up, _take_over_wrong, _put_stranded),
 }

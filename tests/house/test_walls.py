@@ -85,6 +85,7 @@ BANNED = {
     "print": "print('x')\n",
     "shell": "import subprocess\n\nsubprocess.run('ls', shell=True)\n",
     "relative": "from . import beat\n",
+    "apprise": "import apprise\n\nprint(apprise)\n",
     "anthropic": "import anthropic\n\nprint(anthropic)\n",
     "openai": "def ask() -> None:\n    import openai\n\n    openai.OpenAI()\n",
     "genai_prices": "from genai_prices import calc_price\n\nPRICE = calc_price\n",

@@ -101,7 +101,7 @@ def test_it_opens_unchanged(home: Home) -> None:
     assert (
         home.config.warnings == () and home.config.runner == "agent" and "fmt" not in (home.config.tick_command or "")
     )
-    assert [ask.id for ask in home.house.mailbox.pending().pending] == ["setup-1"]
+    assert [ask.id for ask in home.house.mailbox.pending(home.clock.now()).pending] == ["setup-1"]
     assert home.house.ledger.read().damaged == 0
     assert home.house.playbook.versions() == ["20250101-120000", "20250101-120000-0001"]
 

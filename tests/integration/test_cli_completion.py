@@ -43,7 +43,7 @@ CASES = [
     (("playbook", "show", ""), {"20300131-120000"}),
     (("completion", ""), {"bash", "zsh", "fish"}),
     (("schema", ""), {"decision"}),
-    (("wait", "--"), {"--json", "--actionable", "--only-asks", "--help"}),
+    (("wait", "--"), {"--json", "--actionable", "--only-asks", "--new-asks", "--timeout", "--help"}),
     (("beat", "--dry"), {"--dry-run"}),
     (("help", "st"), {"state"}),
     (("cost", ""), {"add", "repair"}),

@@ -81,9 +81,26 @@ def test_claim_and_unclaim_as_commands(looop: Looop) -> None:
     """Won says so, had already is silent, given up is silent; all of them succeed. Source: spec/workers.md §8, CLI."""
     inside = {"LOOOP_SESSION_ID": "w1"}
     said = [looop(verb, "deploy", env=inside) for verb in ("claim", "claim", "unclaim", "unclaim")]
-    assert [(one.code, one.out, one.err) for one in said] == [(0, "claimed deploy\n", ""), *[(0, "", "")] * 3]
+    assert [(one.code, one.out) for one in said] == [(0, "claimed deploy\n"), *[(0, "")] * 3]
     assert looop("claim", "deploy", "--session", "w2", env=inside).out == "claimed deploy\n"
     assert json.loads(looop.read("claims/deploy.json"))["session"] == "w2"
+
+
+def test_a_lease_for_nobody_is_said_to_go(looop: Looop, house: House, fleet: Fleet) -> None:
+    """Who claims for a session that does not live has the lease until the next beat, and is told so in one line.
+
+    Source: spec/workers.md §8.
+    """
+    done = looop("claim", "deploy", "--session", "w7")
+    assert (done.code, done.out) == (0, "claimed deploy\n")
+    assert done.err == "looop: there is no live session 'w7': the next beat takes the lease deploy away again\n"
+    looop("beat")
+    assert not (looop.data / "claims" / "deploy.json").exists()
+    heard: list[str] = []
+    claim(house, "a", "w1", heard.append)
+    fleet.readable = False
+    claim(house, "b", "w7", heard.append)
+    assert heard == [], "nothing is said of who lives, or may live"
 
 
 @pytest.mark.parametrize("verb", ["claim", "unclaim"])

@@ -172,6 +172,19 @@ def test_a_start_is_on_record(home: Crew) -> None:
     assert list(home.root.glob(".action-wal*")) == []
 
 
+def test_a_worker_needs_no_goal_of_its_name(home: Crew) -> None:
+    """That a worker bears the id of a goal is convention: one without is stamped all the same, which harms nobody.
+
+    Source: edge case 274.
+    """
+    home.write("goals/g.md", "# Another one\n")
+    assert home.start() == "start-worker w"
+    assert home.record(".goal-activity.json") == {"w": home.clock.now()}
+    assert home.run_beat().ending == "decided"
+    assert list(home.snapshot("sys-goals")["detail"]["goals"]) == ["g"]
+    assert home.record(".goal-activity.json") == {"w": home.clock.now()}
+
+
 def test_the_cap_counts_live_workers_alone(home: Crew) -> None:
     """Neither the pulse nor who is over counts; 0 is no cap. Source: spec/edge-cases.md item 159."""
     home.furnish(max_workers=2)

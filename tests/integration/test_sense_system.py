@@ -134,10 +134,10 @@ def test_asks_wait_in_order_and_answered_ones_leave(home: Home) -> None:
     assert home.snapshot("sys-asks") == {
         "signal": {"pending": ["v-1", "w-1", "w-2", "t-1"]},
         "detail": {
-            "v-1": {"worker": "v", "age_s": 50},
-            "w-1": {"worker": "w", "age_s": 5},
-            "w-2": {"worker": "w", "age_s": 5},
-            "t-1": {"worker": "t", "age_s": 0},
+            "v-1": {"worker": "v", "age_s": 50, "urgency": "normal"},
+            "w-1": {"worker": "w", "age_s": 5, "urgency": "normal"},
+            "w-2": {"worker": "w", "age_s": 5, "urgency": "normal"},
+            "t-1": {"worker": "t", "age_s": 0, "urgency": "normal"},
         },
     }
 

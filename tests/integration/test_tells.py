@@ -241,7 +241,7 @@ def test_a_question_outlives_its_worker(root: Path) -> None:
         home = Crew(root)
         home.write("config.json", json.dumps({"worker_command": IDLE}))
         home.start("w", ASKS)
-        until(lambda: home.house.mailbox.pending().pending != [], 20, "the question")
+        until(lambda: home.house.mailbox.pending(home.clock.now()).pending != [], 20, "the question")
         home.decides({"action": "noop", "reason": "x"})
         home.run_beat(forced=True)
         assert "LIVE" in head(home)
@@ -252,9 +252,13 @@ def test_a_question_outlives_its_worker(root: Path) -> None:
         home.later(60, forced=True)
         assert "STRANDED" in head(home)
         home.house.mailbox.answer("w-1", "yes", home.clock.now())
-        assert home.house.mailbox.pending().pending == []
+        assert home.house.mailbox.pending(home.clock.now()).pending == []
         home.start("w", ASKS)
-        until(lambda: [ask.id for ask in home.house.mailbox.pending().pending] == ["w-2"], 20, "a question of its own")
+        until(
+            lambda: [ask.id for ask in home.house.mailbox.pending(home.clock.now()).pending] == ["w-2"],
+            20,
+            "a question of its own",
+        )
 
 
 def head(home: Crew) -> str:

@@ -416,4 +416,4 @@ def test_a_question_that_cannot_be_put_away_costs_only_itself(home: Crew) -> Non
     home.write("asks/archive", "a file")
     tend(home.house, now)
     assert [row["guard"] for row in home.events("guard_degraded")] == ["archive"]
-    assert box.pending().pending == []
+    assert box.pending(now).pending == []

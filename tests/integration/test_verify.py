@@ -12,6 +12,7 @@ import pytest
 
 from looop.act.verify import reconcile
 from looop.runtime.command import Command, Ended
+from looop.runtime.lock import workers_lock
 from looop.runtime.proc import Processes
 from looop.runtime.stop import StopFlag
 from looop.state.house import House
@@ -377,6 +378,20 @@ def test_a_verdict_that_cannot_be_written_costs_only_itself(home: Judged) -> Non
     assert home.verdict("w01")["ok"] is True
     assert [row["guard"] for row in home.events("guard_degraded")] == ["verify of w00"]
     assert [line["worker"] for line in home.checks()] == ["w01"]
+
+
+def test_no_verdict_comes_between_the_steps_of_a_start(home: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While somebody starts or restarts a worker no verdict is written; the next beat judges. Source: edge case 184."""
+    monkeypatch.setattr("looop.runtime.lock._STARTUP_S", 0)
+    home.write("verify/w.cmd", "echo ran >> ran")
+    home.staff(dead("w"))
+    with workers_lock(str(home.root)):
+        home.judge()
+        assert (home.root / "ran").exists() and home.verdict("w") is None
+    (said,) = home.events("guard_degraded")
+    assert said["guard"] == "verify of w" and "another start of a worker is at work" in said["error"]
+    home.judge()
+    assert home.verdict("w")["ok"] is True
 
 
 def test_a_rehearsed_beat_judges_nobody(home: Judged) -> None:

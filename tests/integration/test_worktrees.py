@@ -442,7 +442,7 @@ class TestRecovery:
         made = ground.make()
         lock = PulseLock(os.path.dirname(made.path))
         lock.acquire()
-        with pytest.raises(Refused, match="somebody else is at work"):
+        with pytest.raises(Refused, match="another worktree command is at work"):
             ground.make("w2")
         lock.release()
         assert ground.make("w2").new
@@ -631,7 +631,7 @@ class TestPrune:
         lock = PulseLock(os.path.dirname(made.path))
         lock.acquire()
         ground.ended = {"w1"}
-        assert "somebody else is at work" in ground.sweep()["w1"]
+        assert "another worktree command is at work" in ground.sweep()["w1"]
         lock.release()
         assert ground.sweep() == {"w1": ""}
 

@@ -40,11 +40,26 @@ def _number_reused() -> AbstractContextManager[Any]:
 
 
 def _answer_overwritten() -> AbstractContextManager[Any]:
-    def answer(self: Any, ask_id: str, text: str, now: int, *, force: bool = False) -> Any:
+    def answer(self: Any, ask_id: str, text: str, now: int, *_: Any, force: bool = False) -> Any:
         self._store.write(f"answers/{ask_id}.json", encode_record(Answer(answer=text, ts=now)))
         return self.ask_of(ask_id)
 
     return mock.patch.object(mailbox.Mailbox, "answer", answer)
+
+
+def _early_expiry() -> AbstractContextManager[Any]:
+    return mock.patch.object(mailbox.Mailbox, "expire", lambda self, now: _expire(self, now + 1800))
+
+
+_expire = mailbox.Mailbox.expire
+
+
+def _settled_again() -> AbstractContextManager[Any]:
+    def withdraw(self: Any, ask_id: str, why: str, by: str, now: int) -> None:
+        settled = Answer(answer=why, ts=now, outcome="withdrawn", by=by)
+        self._store.write(f"answers/{ask_id}.json", encode_record(settled))
+
+    return mock.patch.object(mailbox.Mailbox, "withdraw", withdraw)
 
 
 def _ask_hidden() -> AbstractContextManager[Any]:
@@ -145,6 +160,8 @@ BUGS: dict[str, Patch] = {
     "a stale decision is not removed": _stale_decision,
     "an ask's number is used again after the archive": _number_reused,
     "an answer overwrites another": _answer_overwritten,
+    "a question expires before its time": _early_expiry,
+    "a withdrawal overwrites an answer": _settled_again,
     "the fourth question is not shown": _ask_hidden,
     "a message is read and not taken away": _told_twice,
     "a worker's end takes everybody's messages": _tells_dropped,

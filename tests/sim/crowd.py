@@ -1,7 +1,7 @@
 """Several processes on one machine, of which one runs at a time: who goes on, and who dies, is the seed's choice.
 
-Each is a greenlet that gives way before its store's operations and around what it runs, so any interleaving of those may
-come; nothing happens between two of them, as nothing can on a disk that is only touched by them.
+Each is a greenlet that gives way before its store's operations and around what it runs, so they come in any order;
+nothing happens between two of them, as nothing can on a disk that is only touched by them.
 """
 
 import os
@@ -13,7 +13,7 @@ from unittest import mock
 
 from greenlet import getcurrent, greenlet
 
-from looop.act import launch
+from looop.act import launch, verify
 from tests.fakes.disk import Died
 
 FIRST_PID = 4_000_000
@@ -57,7 +57,8 @@ class Crowd:
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Pids and the start lock are this crowd's."""
-        with mock.patch.object(os, "getpid", self.pid), mock.patch.object(launch, "workers_lock", self._lock):
+        locks = [mock.patch.object(module, "workers_lock", self._lock) for module in (launch, verify)]
+        with mock.patch.object(os, "getpid", self.pid), locks[0], locks[1]:
             yield
 
     def pid(self) -> int:

@@ -21,10 +21,10 @@ _NANO = 10**9
 
 
 class SimStore(MemoryStore):
-    """`meet` is called before each operation with its name and key: others may run then. It says whether its caller dies.
+    """`meet` is called before each operation with its name and key: others may run; it says whether the caller dies.
 
-    `bad_reads` and `bad_writes` say of a key whether it resists just now; `resisted` holds the keys that did since it was
-    emptied. `steps` counts operations.
+    `bad_reads` and `bad_writes` say of a key whether it resists just now; `resisted` holds the keys that did since it
+    was emptied. `steps` counts operations.
     """
 
     def __init__(self, clock: StillClock, rng: Random) -> None:

@@ -21,7 +21,7 @@ from looop.config.file import load_config
 from looop.config.knobs import Knobs
 from looop.config.paths import Paths, child_environment
 from looop.decide.decider import Decider
-from looop.model.errors import Corrupt, LooopError, Missing, Refused
+from looop.model.errors import LooopError
 from looop.model.moves import ArchiveGoal, DropSchedule, StartWorker, WriteGoal, WritePlaybook, WriteSchedule
 from looop.model.records import Answer, Ask
 from looop.pulse import beat as beats
@@ -51,7 +51,7 @@ reflexes:
   - when: int(sensor.{sensor}.signal) % 2 == 1
     move: {{action: run_shell, cmd: mend {goal}}}
   - when: int(sensor.{sensor}.signal) % 5 == 4 && !worker.alive
-    move: {{action: start_worker, id: {goal}, prompt: do it, command: "work {{{{prompt_file}}}}", verify: verify {goal}}}
+    move: {{action: start_worker, id: {goal}, prompt: do it, verify: verify {goal}}}
 ---
 {text}
 """
@@ -103,9 +103,9 @@ class Sim:
             self.promises.decided.add(self.machine.world)
             return real(*args, **more)
 
-        with self.crowd.in_place(), mock.patch.object(beats, "look", looked):
-            with mock.patch.object(commit, "perform", performed):
-                yield
+        patches = mock.patch.object(beats, "look", looked), mock.patch.object(commit, "perform", performed)
+        with self.crowd.in_place(), patches[0], patches[1]:
+            yield
 
     def _set_up(self) -> None:
         with open(os.path.join(self.root, "config.toml"), "w", encoding="utf-8") as file:
@@ -332,28 +332,28 @@ class Sim:
             self.promises.schedules.done(name, every)
 
     def _answers(self, house: House) -> None:
-        pending = house.mailbox.pending().pending
+        """Who settles a question is told so once; whoever comes later is refused."""
+        now = self.clock.now()
+        pending = house.mailbox.pending(now, house.fleet.living).pending
         if not pending:
             return
-        name, force = self.rng.choice(pending).id, self.rng.random() < 0.2
+        name, kind, promises = self.rng.choice(pending).id, self.rng.random(), self.promises
         self._count += 1
         text = f"answer {self._count}"
-        may = self.promises.answers.setdefault(name, {None})
-        may.add(text)
-        self.promises.said.setdefault(name, set()).add(text)
-        try:
-            house.mailbox.answer(name, text, self.clock.now(), force=force)
-        except (Refused, Missing, Corrupt):
-            may.discard(text)
-            raise
-        if not force and name in self.promises.firm:
-            raise Broken(f"ask {name} was answered {self.promises.firm[name]!r}, and then {text!r} was taken, too")
+        if kind < 0.15:
+            house.mailbox.withdraw(name, "moot", "person", now)
+            self._settled(name, "withdrawn")
+            return
+        promises.said.setdefault(name, set()).add(text)
+        force = kind < 0.3
+        house.mailbox.answer(name, text, now, house.fleet.living, force=force)
         if not force:
-            self.promises.firm[name] = text
-        if self._together == 1:
-            self.promises.answers[name] = {text}
-        else:
-            may.discard(None)
+            self._settled(name, text)
+
+    def _settled(self, name: str, how: str) -> None:
+        if name in self.promises.firm:
+            raise Broken(f"ask {name} was settled as {self.promises.firm[name]!r}, and then as {how!r}, too")
+        self.promises.firm[name] = how
 
     def _tells(self, house: House) -> None:
         worker = self.rng.choice(WORKERS)
@@ -387,21 +387,30 @@ class Sim:
 
     def _asks(self, house: House, me: Any) -> None:
         self._count += 1
-        key = self.rng.choice(("", "k0", "k1"))
-        wanted = Ask("", me.id, f"question {self._count}", self.clock.now(), key=key)
+        now, rng = self.clock.now(), self.rng
+        due = now + rng.choice((60, 3600)) if rng.random() < 0.3 else None
+        wanted = Ask(
+            id="",
+            worker=me.id,
+            prompt=f"question {self._count}",
+            ts=now,
+            key=rng.choice(("", "k0", "k1")),
+            expires=due,
+            default=f"default {self._count}" if due else "",
+            generation=me.started_at,
+        )
         asked, is_new = house.mailbox.ask(wanted, me.started_at)
         if is_new and asked.id in self.promises.asks:
             raise Broken(f"number {asked.id} is given to a second question")
-        self.promises.asks[asked.id] = asked.prompt
+        self.promises.asks.setdefault(asked.id, asked)
 
     def _takes(self, house: House, me: Any) -> None:
-        mine = [
-            name for name in self.promises.asks if name.rpartition("-")[0] == me.id and name not in self.promises.taken
-        ]
+        promises = self.promises
+        mine = [name for name, ask in promises.asks.items() if ask.worker == me.id and name not in promises.taken]
         for name in mine[-3:]:
-            answer = house.mailbox.answer_of(name)
-            if isinstance(answer, Answer):
-                self.promises.taken[name] = answer.answer
+            found = house.mailbox.answer_of(name)
+            if isinstance(found, Answer) and found.outcome in ("answered", "expired"):
+                promises.taken[name] = found.answer
                 house.mailbox.take(name, self.clock.now())
 
     def _listens(self, house: House, me: Any) -> None:
@@ -439,7 +448,7 @@ class Sim:
             house, promises = self._house(), self.promises
             promises.check_beat()
             promises.check_spending(self.machine, self.clock.now())
-            promises.check_mailbox(house)
+            promises.check_mailbox(house, self.clock.now())
             promises.check_memory(house)
             promises.goals.check(self._goals(house))
             promises.schedules.check(self._schedules_there(house))

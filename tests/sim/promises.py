@@ -50,8 +50,7 @@ class Promises:
     def __init__(self, budget_usd: float) -> None:
         self.budget_usd = budget_usd
         self.goals, self.schedules = Values("goal"), Values("schedule")
-        self.asks: dict[str, str] = {}
-        self.answers: dict[str, set[str]] = {}
+        self.asks: dict[str, Ask] = {}
         self.taken: dict[str, str] = {}
         self.said: dict[str, set[str]] = {}
         self.tells: dict[str, tuple[str, str]] = {}
@@ -84,24 +83,34 @@ class Promises:
         if spent >= self.budget_usd + RUN_USD:
             raise Broken(f"{spent} USD were spent today, with a budget of {self.budget_usd}")
 
-    def check_mailbox(self, house: House) -> None:
-        """Every question is there with its answer, or waits; nobody has lost either, or got another."""
-        pending = {ask.id: ask for ask in house.mailbox.pending().pending}
-        for name, prompt in self.asks.items():
-            ask, answer = self._kept(house, name)
-            if not isinstance(ask, Ask) or ask.prompt != prompt:
-                raise Broken(f"ask {name} is {ask!r}, and should be {prompt!r}")
-            may = self.answers.get(name, set())
-            said = answer.answer if isinstance(answer, Answer) else None
-            if said is None and name not in pending:
-                raise Broken(f"ask {name} has no answer and does not wait for one")
-            if (said is None and may and None not in may) or (said is not None and said not in may):
-                raise Broken(f"ask {name} is answered {said!r}, and may be {may!r}")
-            if said is not None:
-                self.answers[name] = {said}
+    def check_mailbox(self, house: House, now: int) -> None:
+        """Every question is there, waits or was settled once; nobody has lost either, or got what nobody said."""
+        mail = house.mailbox.pending(now, house.fleet.living)
+        open_ones = {ask.id for ask in (*mail.pending, *mail.stranded)}
+        for name, asked in self.asks.items():
+            ask, found = self._kept(house, name)
+            if not isinstance(ask, Ask) or (ask.prompt, ask.default) != (asked.prompt, asked.default):
+                raise Broken(f"ask {name} is {ask!r}, and should be {asked!r}")
+            due = asked.expires is not None and asked.expires <= now
+            if not isinstance(found, Answer):
+                if name not in open_ones and not due:
+                    raise Broken(f"ask {name} is not settled and does not wait")
+                if name in self.firm:
+                    raise Broken(f"ask {name} was settled as {self.firm[name]!r}, and is not any more")
+            else:
+                self._check_settled(asked, found, due=due)
         for name, said in self.taken.items():
-            if said not in self.said.get(name, set()):
+            if said not in self.said.get(name, set()) | {self.asks[name].default}:
                 raise Broken(f"the worker of {name} went away with {said!r}, which nobody answered")
+
+    def _check_settled(self, asked: Ask, found: Answer, *, due: bool) -> None:
+        name, said = asked.id, self.said.get(asked.id, set())
+        if found.outcome == "expired" and not (due and found.answer == asked.default):
+            raise Broken(f"ask {name} expired with {found.answer!r} before its time, or with another default")
+        if found.outcome == "answered" and found.answer not in said:
+            raise Broken(f"ask {name} is answered {found.answer!r}, which nobody said: {said!r}")
+        if found.outcome in ("withdrawn", "stranded") and name in self.firm and self.firm[name] != found.outcome:
+            raise Broken(f"ask {name} was settled as {self.firm[name]!r}, and now is {found.outcome}")
 
     def check_tells(self, waiting: set[str], gone: set[str]) -> None:
         """A message waits, was heard once, or has `gone` with its worker."""

@@ -83,7 +83,7 @@ def start_worker(
 def restart_worker(house: House, session_id: str) -> str:
     """End the worker if it is alive, and start the very same command again; returns its id.
 
-    Its verify is owed anew. Raises LooopError.
+    Its verify is owed anew. It is announced, so that a beat reports one that was cut off in between. Raises LooopError.
     """
     with workers_lock(house.setting.root):
         session = _worker(house, session_id, "restart")
@@ -93,14 +93,25 @@ def restart_worker(house: House, session_id: str) -> str:
         _check_budget(house, _config(house), session.id)
         if not session.command:
             raise Refused(f"not restarted: the records of session {session.id} do not say what its command was")
-        if session.alive:
-            house.fleet.kill(session)
-        else:
+        if not session.alive:
             _check_room(house, house.fleet.workers())
-        _end_generation(house, session.id)
-        _spawn(house, session.id, verify.command if verify else None, session.command)
+        now = house.setting.clock.now()
+        close = announce(house, intent_of(house, "restart_worker", f"restart-worker {session.id}", now))
+        try:
+            _replace(house, session, verify.command if verify else None)
+        except LooopError:
+            close()
+            raise
+        close()
     house.events.emit("worker_started", worker=session.id, runner="the same command")
     return session.id
+
+
+def _replace(house: House, session: Session, verify: str | None) -> None:
+    if session.alive:
+        house.fleet.kill(session)
+    _end_generation(house, session.id)
+    _spawn(house, session.id, verify, session.command)
 
 
 def kill_worker(house: House, session_id: str, now: int) -> str:
@@ -165,7 +176,7 @@ def _validate(house: House, move: StartWorker) -> Launch:
         raise Refused(f"worker {move.id} is already running: `looop screenshot {move.id}` shows it")
     template, root = config.worker_command or "", house.setting.root
     script = launch_script(template, move.command, _prompt_file(house, move.id), root, move.id, _retries(house))
-    _check_program(house, override or template)
+    _check_program(house, override or template, "give another command" if override else "`looop init` another")
     label = program_word(override or template)
     return Launch(move, script, worker_prompt(move.id, root, move.prompt, runner=label), label)
 
@@ -250,14 +261,14 @@ def _check_verify(house: House, command: str) -> None:
         )
 
 
-def _check_program(house: House, command: str) -> None:
+def _check_program(house: House, command: str, instead: str) -> None:
     """The command's program must be there, where its word can be told without a shell. Source: edge case 236."""
     word = _program_in(command)
     if word is None or word in _OF_THE_SHELL.split():
         return
     place = os.path.join(house.setting.root, word) if "/" in word else word
     if shutil.which(place, path=house.setting.env.get("PATH")) is None:
-        raise Refused(f"{word} is not on the PATH, or cannot be run: install it, or `looop init` another")
+        raise Refused(f"{word} is not on the PATH, or cannot be run: install it, or {instead}")
 
 
 def _program_in(command: str) -> str | None:

@@ -23,11 +23,13 @@ def tend(house: House, now: int) -> None:
         sessions = house.fleet.all()
     except Unreadable as error:
         house.events.emit("reap_skipped", error=str(error))
+        house.best_effort("mailbox", partial(_expire, house, now))
         reconcile(house, now)
         return
     for session in sessions:
         if session.is_orphaned:
             house.best_effort("orphans", partial(end_orphan, house, session, now))
+    house.best_effort("mailbox", partial(_expire, house, now))
     house.best_effort("retention", partial(_put_away, house, sessions, now))
     _free_leases(house, sessions, now)
     reconcile(house, now)
@@ -42,10 +44,17 @@ def _free_leases(house: House, sessions: list[Session], now: int) -> None:
         house.events.emit("reap_skipped", error=str(error))
 
 
+def _expire(house: House, now: int) -> None:
+    """Questions that are due, and for which nobody waits who would settle them."""
+    for ask in house.mailbox.expire(now):
+        house.events.emit("ask_expired", ask_id=ask.id, worker=ask.worker, default=ask.default)
+
+
 def _put_away(house: House, sessions: list[Session], now: int) -> None:
     """What is old goes; nothing does while nobody can tell how long it is to be kept."""
     ttl = session_ttl(house)
     _remove_old(house, sessions, ttl, now)
+    house.best_effort("mailbox", partial(_give_up, house, ttl, now))
     house.best_effort("archive", partial(_archive, house, ttl, now))
 
 
@@ -65,6 +74,12 @@ def _remove_old(house: House, sessions: list[Session], ttl: int, now: int) -> No
         house.events.emit("worker_pruned", workers=", ".join(gone))
         house.best_effort("worktrees", partial(_prune_worktrees, house, now))
     house.best_effort("retention", house.fleet.clean)
+
+
+def _give_up(house: House, ttl: int, now: int) -> None:
+    """Questions of sessions that are over; with a key they may yet be taken over, as long as a session is kept."""
+    for ask in house.mailbox.strand(house.fleet.living, now - ttl, now):
+        house.events.emit("ask_stranded", ask_id=ask.id, worker=ask.worker)
 
 
 def _archive(house: House, ttl: int, now: int) -> None:

@@ -9,8 +9,8 @@ record is never made again, so a worker is judged once.
 
 Note [Who is asked first]
 The commands are read before the fleet is listed. A worker that is started in between under the same id has a command of
-its own by then, and the verdict on its predecessor is not kept (see state/verify.py). The other way round the new
-command would be run on a worker that has just begun.
+its own by then, and the verdict on its predecessor is not kept: it is compared and written under the lock of starts
+(see state/verify.py). The other way round the new command would be run on a worker that has just begun.
 
 Note [At work after its end]
 What a dead supervisor left may still be at work on what is to be judged. So it is ended before, also where the
@@ -30,6 +30,7 @@ from looop.model.errors import LooopError, Unreadable
 from looop.model.records import Fault, VerifyResult
 from looop.model.text import clipped
 from looop.runtime.command import Command, Ended
+from looop.runtime.lock import workers_lock
 from looop.state.house import House
 from looop.state.verify import Declared
 
@@ -59,7 +60,7 @@ def reconcile(house: House, now: int) -> None:
         elif session.alive:
             continue
         elif isinstance(command, Fault):
-            _keep(house, worker, "", VerifyResult(ok=False, output=command.why, ts=now))
+            _keep(house, worker, command, VerifyResult(ok=False, output=command.why, ts=now))
         elif isinstance(command, Declared):
             if session.is_orphaned:
                 house.best_effort("orphans", partial(end_orphan, house, session, now))
@@ -85,7 +86,7 @@ def _judge(house: House, due: dict[str, Declared], now: int) -> None:
         for worker, end in zip(batch, ended, strict=True):
             if not end.stopped:
                 result = _result(end, knobs.verify_timeout_secs, now)
-                _keep(house, worker, due[worker].command, result, due[worker])
+                _keep(house, worker, due[worker], result)
 
 
 def _result(end: Ended, timeout_s: int, now: int) -> VerifyResult:
@@ -102,14 +103,16 @@ def _result(end: Ended, timeout_s: int, now: int) -> VerifyResult:
     )
 
 
-def _keep(house: House, worker: str, command: str, result: VerifyResult, declared: Declared | None = None) -> None:
+def _keep(house: House, worker: str, judged: Declared | Fault, result: VerifyResult) -> None:
     try:
-        if not house.verify.record(worker, result, declared):
-            return
+        with workers_lock(house.setting.root):
+            kept = house.verify.record(worker, result, judged)
     except LooopError as error:
         house.events.emit("guard_degraded", guard=f"verify of {worker}", error=str(error))
         return
-    shown = clipped(command, _SHOWN_CHARS)
+    if not kept:
+        return
+    shown = clipped(judged.command if isinstance(judged, Declared) else "", _SHOWN_CHARS)
     if result.ok:
         house.events.emit("worker_verify", worker=worker, ok=True, cmd=shown)
     else:

@@ -21,9 +21,8 @@ session that takes up the id of an older one never loses the checkout it was jus
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from time import monotonic
+from collections.abc import Callable
+from contextlib import suppress
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -31,16 +30,14 @@ from msgspec.structs import replace
 from looop.act.git import GitFailed, NoGit, git
 from looop.act.repository import Entry, Repository, commit_of, commits_alone, git_dir, is_branch, repository_at
 from looop.config.file import load_config
-from looop.model.errors import AlreadyRunning, LooopError, Refused, Unreadable, Unwritable
+from looop.model.errors import LooopError, Refused, Unreadable, Unwritable
 from looop.model.ids import is_id, require_id
 from looop.rules.world import digest
-from looop.runtime.command import pause
-from looop.runtime.lock import PulseLock
+from looop.runtime.lock import checkouts_lock
 from looop.state.house import House
 
 FOLDER = "worktrees"
 _CHECKOUT_S = 600
-_POLL_S = 0.1
 _HALF_MADE = "initializing"
 _UNDER_WAY = (
     "rebase-merge",
@@ -93,7 +90,7 @@ def make(house: House, where: str, session: str, branch: str = "", base: str = "
     repo = repository_at(house, os.path.abspath(where))
     path = os.path.join(_place(house, repo), session)
     _prepare(house, os.path.dirname(path))
-    with _alone(house, os.path.dirname(path), _CHECKOUT_S):
+    with checkouts_lock(os.path.dirname(path), _CHECKOUT_S):
         repo = repository_at(house, os.path.abspath(where))
         entry = repo.at(path)
         if entry is None or entry.locked == _HALF_MADE or not os.path.isdir(path):
@@ -117,7 +114,7 @@ def remove(house: House, tree: Worktree, *, force: bool = False) -> None:
     """
     if tree.keep and (tree.locked or not force):
         raise Refused(f"{tree.path} stays: {tree.keep}{'' if tree.locked else ' (--force removes it all the same)'}")
-    with _alone(house, os.path.dirname(tree.path), _CHECKOUT_S):
+    with checkouts_lock(os.path.dirname(tree.path), _CHECKOUT_S):
         _drop(house, tree, force=force)
 
 
@@ -149,7 +146,7 @@ def _settle(house: House, path: str, ended: Callable[[str], bool], now: int, ttl
     try:
         if not ended(tree.session):
             return tree, "its session has not ended, or not long ago"
-        with _alone(house, os.path.dirname(path), 0):
+        with checkouts_lock(os.path.dirname(path), 0):
             if now - _used(path) < ttl_s:
                 return tree, "it was used not long ago"
             tree = _examine(house, path)
@@ -175,23 +172,6 @@ def _prepare(house: House, folder: str) -> None:
         os.chmod(os.path.dirname(folder), 0o700)
     except OSError as error:
         raise Unwritable(f"cannot make {folder}: {error.strerror}") from None
-
-
-@contextmanager
-def _alone(house: House, folder: str, patience_s: int) -> Iterator[None]:
-    """Be the only one who makes or removes checkouts in this folder. Raises Refused when that takes too long."""
-    lock, limit = PulseLock(folder), monotonic() + patience_s
-    while True:
-        try:
-            lock.acquire()
-            break
-        except AlreadyRunning:
-            if monotonic() >= limit or pause(house.setting.stop, _POLL_S):
-                raise Refused(f"somebody else is at work in {folder}: try again later") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _add(house: House, repo: Repository, where: str, path: str, branch: str, base: str) -> Made:

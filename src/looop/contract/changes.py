@@ -78,7 +78,8 @@ def held_asks(house: House, since: str) -> frozenset[str]:
     """The asks that `since` says its writer knows; see Contract.held_asks. Raises Invalid, Unreadable."""
     if since == "now" or (since.isascii() and since.isdigit()):
         before = None if since == "now" else int(since[:18])
-        return frozenset(ask.id for ask in house.mailbox.pending().pending if before is None or ask.ts < before)
+        pending = house.mailbox.pending(house.setting.clock.now(), house.fleet.living).pending
+        return frozenset(ask.id for ask in pending if before is None or ask.ts < before)
     try:
         return frozenset(require_numbered(name, "ask id") for name in since.split(",") if since)
     except Invalid as error:
@@ -99,12 +100,13 @@ class _Watch:
 
     def news(self, stop: Stop) -> Generator[Woke, None, None]:
         """Every change, until `stop`."""
-        watcher = Watcher(self._house.setting.root, WATCHED, _matters, self._say, self._poll_s)
+        setting = self._house.setting
+        watcher = Watcher(setting.root, WATCHED, _matters, self._say, self._poll_s, setting.unwatched)
         watcher.start()
         try:
             self._marks = self._read_marks()
             self._pending = self._ids(self.mail())
-            unsettled = False
+            unsettled = warm = False
             while True:
                 mail = self.mail()
                 woke = self._asked(mail) or (None if unsettled else self._changed(mail) or self._beating(mail))
@@ -116,6 +118,7 @@ class _Watch:
                     pause(stop, _SETTLE_S)
                     unsettled = False
                 elif not woke:
+                    warm = warm or bool(state_of(self._house, mail))
                     unsettled = self._sleep(watcher, stop)
         finally:
             watcher.stop()
@@ -123,7 +126,7 @@ class _Watch:
     def mail(self) -> Mail | None:
         """The asks that wait, None while they cannot be listed."""
         with suppress(LooopError):
-            return self._house.mailbox.pending()
+            return self._house.mailbox.pending(self._house.setting.clock.now(), self._house.fleet.living)
         return None
 
     def woke(self, changed: list[str], mail: Mail | None) -> Woke:

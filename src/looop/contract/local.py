@@ -4,24 +4,21 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from looop.contract.questions import Hearing, Question, Questions, Reply
+from looop.contract.questions import AskView, Hearing, Question, Questions, Reply
+from looop.contract.timetable import Run, ScheduleView, ScheduleWritten
 from looop.contract.verbs import (
     Filter,
     GoalView,
     GoalWritten,
-    ScheduleView,
-    SensorRun,
-    SensorView,
     ShellRun,
     StateView,
     Stop,
     Woke,
     WorkerDetail,
 )
-from looop.model.errors import Invalid, Missing, Refused, Unwritable
-from looop.model.ids import require_id, require_numbered
-from looop.model.moves import AnyMove, RunShell, WriteGoal, WriteSensor
-from looop.model.records import Fault
+from looop.model.errors import Missing, Refused, Unwritable
+from looop.model.ids import require_id
+from looop.model.moves import AnyMove, RunShell, WriteGoal, WriteSchedule, WriteSensor
 from looop.model.workers import WorkerRow
 from looop.state.open import open_house, settle_or_say
 
@@ -32,7 +29,10 @@ if TYPE_CHECKING:
     from looop.contract.attach import Attachment
     from looop.contract.doctor import Checkup
     from looop.contract.money import CostReport, Subject
+    from looop.contract.notices import Wishes
+    from looop.contract.notifier import Notifier
     from looop.contract.screens import Format, Screenshot
+    from looop.contract.sensors import SensorRun, SensorView
     from looop.contract.setup import Plan, Setup, Wiring
     from looop.contract.transcript import Transcript
     from looop.contract.updown import Down
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 class Local:
     """Implements contract.verbs.Contract for the data dir the environment names, or for another one."""
 
-    def __init__(self, data_dir: str | None = None) -> None:
-        self._house, self._paths = open_house(data_dir=data_dir)
+    def __init__(self, data_dir: str | None = None, stop: Stop | None = None) -> None:
+        self._house, self._paths = open_house(data_dir=data_dir, stop=stop)
 
     def prepare(self) -> None:
         """Seed a fresh data dir; a failure is said on stderr and the verb goes on. Raises Unwritable without a folder.
@@ -147,17 +147,32 @@ class Local:
 
         return down(self._house)
 
-    def asks(self) -> Questions:
-        mail = self._house.mailbox.pending()
-        return Questions(mail.pending, self._house.setting.clock.now(), mail.damaged)
+    def asks(self, *, everything: bool = False) -> Questions:
+        from looop.contract.mail import asks
 
-    def answer(self, ask_id: str, text: str, *, force: bool = False) -> str:
-        require_numbered(ask_id, "ask id")
-        if not text.strip():
-            raise Invalid("the answer is empty: give it as words, or on standard input")
-        ask = self._house.mailbox.answer(ask_id, text, self._house.setting.clock.now(), force=force)
-        self._house.events.emit("answer", ask_id=ask_id, worker=ask.worker)
-        return f"answered {ask_id}"
+        return asks(self._house, everything=everything)
+
+    def ask_of(self, ask_id: str) -> AskView:
+        from looop.contract.mail import ask_of
+
+        return ask_of(self._house, ask_id)
+
+    def answer(
+        self, ask_id: str, text: str = "", *, option: int | None = None, force: bool = False, by: str = ""
+    ) -> str:
+        from looop.contract.mail import answer
+
+        return answer(self._house, ask_id, text, option=option, force=force, by=by)
+
+    def withdraw(self, ask_id: str, why: str = "") -> str:
+        from looop.contract.mail import withdraw
+
+        return withdraw(self._house, ask_id, why)
+
+    def notifier(self, wishes: "Wishes") -> "Notifier":
+        from looop.contract.notifier import Notifier
+
+        return Notifier(self._house, wishes)
 
     def ask(self, question: Question, stop: Stop, say: Callable[[str], object]) -> Reply:
         from looop.contract.ask import ask
@@ -195,12 +210,12 @@ class Local:
 
         return GoalWritten(self.steer(move, journal), doubts(self._house, move))
 
-    def sensors(self) -> list[SensorView]:
+    def sensors(self) -> "list[SensorView]":
         from looop.contract.sensors import views
 
         return views(self._house)
 
-    def try_sensor(self, name: str) -> SensorRun:
+    def try_sensor(self, name: str) -> "SensorRun":
         from looop.contract.sensors import try_out
 
         return try_out(self._house, name)
@@ -223,19 +238,24 @@ class Local:
         return self._house.playbook.versions()
 
     def schedules(self) -> list[ScheduleView]:
-        import msgspec
+        from looop.contract.schedules import views
 
-        from looop.rules.due import probe
+        return views(self._house)
 
-        now = self._house.setting.clock.now()
-        views = []
-        for name, schedule in sorted(self._house.schedules.all().items()):
-            signal, detail = probe(schedule, now)
-            if isinstance(schedule, Fault):
-                detail = detail | {"error": schedule.why}
-            record = None if isinstance(schedule, Fault) else msgspec.to_builtins(schedule)
-            views.append(ScheduleView(name=name, record=record, signal=signal, detail=detail))
-        return views
+    def schedule(self, name: str) -> ScheduleView:
+        from looop.contract.schedules import view
+
+        return view(self._house, name)
+
+    def write_schedule(self, move: WriteSchedule, journal: str = "", at: str = "") -> ScheduleWritten:
+        from looop.contract.schedules import write
+
+        return write(self._house, move, journal, at)
+
+    def upcoming(self, expression: str, tz: str | None = None) -> list[Run]:
+        from looop.contract.schedules import upcoming
+
+        return upcoming(self._house, expression, tz)
 
     def journal(self, count: int) -> list[str]:
         return self._house.journal.tail(count)
@@ -305,10 +325,10 @@ class Local:
 
         return check_up(self._house, ask=ask)
 
-    def claim(self, name: str, session: str | None = None) -> str:
+    def claim(self, name: str, session: str | None = None, say: Callable[[str], object] | None = None) -> str:
         from looop.contract.leases import claim
 
-        return claim(self._house, name, session)
+        return claim(self._house, name, session, say)
 
     def unclaim(self, name: str, session: str | None = None) -> None:
         from looop.contract.leases import unclaim

@@ -59,7 +59,7 @@ def state_of(house: House, mail: Mail | None = None) -> StateView:
     config = damage.spare(lambda: _config(house), None)
     sensors = damage.spare(house.sensors.all, list[Sensor]())
     world = damage.spare(lambda: read_world(house, sensors), NO_WORLD)
-    mail = mail or damage.spare(house.mailbox.pending, Mail([], []))
+    mail = mail or damage.spare(lambda: house.mailbox.pending(now, house.fleet.living), Mail([], []))
     journal = damage.spare(lambda: house.journal.tail(_JOURNAL_LINES), list[str]())
     costs = damage.spare(house.ledger.read, Rows([], 0))
     bill = bill_since(costs.rows, midnight(house.setting.clock, now))
@@ -82,6 +82,9 @@ def state_of(house: House, mail: Mail | None = None) -> StateView:
         data_dir=house.setting.root,
         failing=_failing(house, world, memory, now),
         damaged=damage,
+        stranded=mail.stranded,
+        warnings=list(config.warnings) if config else [],
+        configured=os.path.isfile(house.setting.config_file),
     )
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msgspec import Struct
 
-from looop.contract.questions import Hearing, Question, Questions, Reply
-from looop.model.moves import AnyMove, RunShell, WriteGoal
+from looop.contract.questions import AskView, Hearing, Question, Questions, Reply
+from looop.contract.timetable import Run, ScheduleView, ScheduleWritten
+from looop.model.moves import AnyMove, RunShell, WriteGoal, WriteSchedule
 from looop.model.prompt import GoalStatus
 from looop.model.records import Ask, Parked
 from looop.model.report import BeatReport
@@ -19,13 +20,19 @@ from looop.model.workers import WorkerRow
 if TYPE_CHECKING:
     from datetime import date
 
+    from looop.act.worktrees import Made
     from looop.contract.attach import Attachment
     from looop.contract.doctor import Checkup
     from looop.contract.money import CostReport, Subject
+    from looop.contract.notices import Wishes
+    from looop.contract.notifier import Notifier
     from looop.contract.screens import Format, Screenshot
+    from looop.contract.sensors import SensorRun, SensorView
     from looop.contract.setup import Plan, Setup, Wiring
     from looop.contract.transcript import Transcript
     from looop.contract.updown import Down
+    from looop.contract.worktree import Pruned, WorktreeView
+    from looop.model.notices import Notice
     from looop.model.records import CostRow
 
 Filter = Literal["any", "actionable", "only-asks"]
@@ -62,6 +69,8 @@ class StateView(Struct, frozen=True):
 
     `failing` is None while all is well, `parked` while the runner is not at its usage limit. `damaged` says in a
     sentence each what is there and cannot be read, the config included; nothing of it is in the other fields.
+    `asks` wait for an answer; `stranded` are those whose worker waits no more.
+    `warnings` says what of the config has no effect, `configured` whether there is one, which `up` needs.
     """
 
     world_hash: str
@@ -81,6 +90,9 @@ class StateView(Struct, frozen=True):
     data_dir: str
     failing: Failing | None
     damaged: list[str]
+    stranded: list[Ask] = []
+    warnings: list[str] = []
+    configured: bool = False
 
 
 class Woke(Struct, frozen=True):
@@ -123,46 +135,6 @@ class GoalWritten(Struct, frozen=True):
 
     summary: str
     doubts: list[str]
-
-
-class SensorView(Struct, frozen=True):
-    """One sensor and its last reading. `error` is empty when all is well.
-
-    `age_s` is how long ago the sensor ran last for the loop, None when it has not run yet.
-    """
-
-    name: str
-    file: str
-    interval_s: int
-    trust: str
-    error: str
-    signal: Any
-    age_s: int | None
-
-
-class SensorRun(Struct, frozen=True):
-    """A sensor run for trying: what the loop would publish, whether it would call that good, and what would wake it.
-
-    Output that is not JSON is good and compared as a whole: `is_json` is False then, and `signal` None.
-    """
-
-    name: str
-    ok: bool
-    error: str
-    output: str
-    stderr: str
-    is_json: bool
-    signal: Any
-    seconds: float
-
-
-class ScheduleView(Struct, frozen=True):
-    """One schedule: its record (None when it cannot be read), what wakes the loop, and the rest."""
-
-    name: str
-    record: dict[str, Any] | None
-    signal: Any
-    detail: dict[str, Any]
 
 
 class ShellRun(Struct, frozen=True):
@@ -211,7 +183,7 @@ class Contract(Protocol):
         """End it if it is alive, start the same again, say so in one line. Journaled. Raises Missing, Refused."""
 
     def prune_workers(self) -> list[str]:
-        """Remove every session that has ended; their ids. Raises Unreadable, Unwritable."""
+        """Remove every worker's session that has ended; their ids. Raises Unreadable, Unwritable."""
 
     def screenshot(self, session_id: str, shown: "Format" = "plain", *, trim: bool = True) -> "Screenshot":
         """The screen of a session, the pulse's too, as it is or was at its end. Raises Missing, Unreadable."""
@@ -263,16 +235,32 @@ class Contract(Protocol):
         Raises Invalid, Unreadable.
         """
 
-    def asks(self) -> Questions:
-        """Every question that waits for an answer. Raises Unreadable when they cannot be listed."""
+    def asks(self, *, everything: bool = False) -> Questions:
+        """Every open question, with `everything` the settled ones, too. Raises Unreadable when none can be listed."""
 
-    def answer(self, ask_id: str, text: str, *, force: bool = False) -> str:
-        """Answer a question and say so in one line. Raises Missing, Refused; `force` replaces an answer."""
+    def ask_of(self, ask_id: str) -> AskView:
+        """One question, however it stands, also from the archive. Raises Invalid, Missing, Unreadable, Corrupt."""
+
+    def answer(
+        self, ask_id: str, text: str = "", *, option: int | None = None, force: bool = False, by: str = ""
+    ) -> str:
+        """Answer a question with a text, or its n-th option, and say so in one line; `force` replaces an answer.
+
+        `by` names the way it came, for the record. Raises Invalid, Missing; Refused when it is settled, or nobody
+        waits for it any more.
+        """
+
+    def withdraw(self, ask_id: str, why: str = "") -> str:
+        """Settle a question that has become moot, and say so in one line. Raises Invalid, Missing, Refused."""
+
+    def notifier(self, wishes: "Wishes") -> "Notifier":
+        """What pushes questions to a person. Raises what bad wishes raise: Invalid, Refused, Missing, Unreadable."""
 
     def ask(self, question: Question, stop: Stop, say: Callable[[str], object]) -> Reply:
-        """Ask as a worker, and return once a person has answered; `stop` ends the wait. Call `took` afterwards.
+        """Ask as a worker, and return once a person has answered, or time is up; `stop` ends the wait.
 
-        `say` gets sentences about what cannot be read just now. Raises Invalid, Refused, Missing, Corrupt.
+        Call `took` afterwards, unless the reply was remembered. `say` gets sentences about what cannot be read just
+        now, and about who decided, if nobody did. Raises Invalid, Refused, Missing, Corrupt.
         """
 
     def took(self, ask_id: str) -> None:
@@ -290,13 +278,13 @@ class Contract(Protocol):
     def goal(self, goal: str) -> GoalView:
         """One live goal. Raises Missing."""
 
-    def sensors(self) -> list[SensorView]:
+    def sensors(self) -> "list[SensorView]":
         """Every sensor."""
 
     def write_goal(self, move: WriteGoal, journal: str = "") -> GoalWritten:
         """Create or replace a goal. Journaled. Raises Invalid, and Refused where a reflex could never run."""
 
-    def try_sensor(self, name: str) -> SensorRun:
+    def try_sensor(self, name: str) -> "SensorRun":
         """Run one sensor without publishing its reading. Raises Missing, and Refused where the loop would not."""
 
     def remove_sensor(self, name: str, journal: str = "") -> str:
@@ -309,7 +297,19 @@ class Contract(Protocol):
         """Names of the kept versions, oldest first."""
 
     def schedules(self) -> list[ScheduleView]:
-        """Every schedule."""
+        """Every schedule, with its next run. Raises Unreadable."""
+
+    def schedule(self, name: str) -> ScheduleView:
+        """One schedule, with its next runs. Raises Missing, Unreadable."""
+
+    def write_schedule(self, move: WriteSchedule, journal: str = "", at: str = "") -> ScheduleWritten:
+        """Create or replace a schedule. Journaled. Raises Invalid.
+
+        `at` is a local time instead of the move's own trigger, in the zone the move names or the machine's.
+        """
+
+    def upcoming(self, expression: str, tz: str | None = None) -> list[Run]:
+        """The next runs of a cron expression; nothing is written. Raises Invalid."""
 
     def journal(self, count: int) -> list[str]:
         """The last lines of the journal."""
@@ -347,6 +347,27 @@ class Contract(Protocol):
     def check_up(self, *, ask: bool) -> "Checkup":
         """Look whether everything works; `ask` also has the runner decide something trivial."""
 
+    def claim(self, name: str, session: str | None = None, say: Callable[[str], object] | None = None) -> str:
+        """Take a lease; `claimed <name>`, nothing where the session had it. Raises Refused naming the holder, Invalid.
+
+        `say` gets a sentence where the session does not live: the next beat takes its lease away.
+        """
+
+    def unclaim(self, name: str, session: str | None = None) -> None:
+        """Give a lease up; one that is nobody's is fine. Raises Refused where another live session has it, Invalid."""
+
+    def make_worktree(self, repo: str, session: str | None = None, branch: str = "", base: str = "") -> "Made":
+        """The session's checkout of a repository, made when there is none. Raises Invalid, Missing, Refused."""
+
+    def worktrees(self) -> "list[WorktreeView]":
+        """Every checkout. Raises Unreadable, and Missing without git."""
+
+    def remove_worktree(self, name: str, *, force: bool = False) -> str:
+        """Remove a checkout and say what went. Raises Missing, and Refused where work would be lost, unless forced."""
+
+    def prune_worktrees(self) -> "Pruned":
+        """Remove the checkouts that have served. Raises Unreadable, Missing."""
+
 
 class Engine(Protocol):
     """The loop itself, for the clients that start it."""
@@ -365,5 +386,12 @@ class Engine(Protocol):
     def elsewhere(self, data_dir: str) -> "Engine":
         """The same loop over another data dir, with every knob at its default."""
 
-    def demo(self, *, keep: bool) -> None:
-        """Show the loop at work in a scratch world."""
+    def notify(self, wishes: "Wishes", tell: "Callable[[Notice], None]", talk: Callable[[str], object]) -> bool:
+        """Push questions to a person until asked to stop, or once; False when a push that was to be the last failed.
+
+        `tell` gets what was sent and what was not, `talk` sentences. Raises what bad wishes raise; Refused beside
+        another one.
+        """
+
+    def demo(self, *, keep: bool, answer: str | None = None) -> None:
+        """Show the loop at work in a scratch world; `answer` is the person's there, None to ask for it."""

@@ -103,10 +103,10 @@ class Bundle:
     def create(cls, root: str, stamp: str) -> "Bundle":
         """A new folder `tick-<stamp>`, with a suffix when that one is taken. Raises Unwritable."""
         runs = os.path.join(root, "runs")
+        names = (f"tick-{stamp}-{n}" if n > 1 else f"tick-{stamp}" for n in range(1, 10_000))
         try:
             os.makedirs(runs, exist_ok=True)
-            for n in range(1, 10_000):
-                name = f"tick-{stamp}-{n}" if n > 1 else f"tick-{stamp}"
+            for name in names:
                 try:
                     os.mkdir(os.path.join(runs, name))
                 except FileExistsError:

@@ -15,6 +15,7 @@ from looop.rules.reflexes import Judgement
 from looop.state.house import House
 
 JOURNAL_LINES = 20
+_STRANDED: AskTag = "STRANDED"
 
 
 Inputs = tuple[KeptWorld, KeptMemory]
@@ -43,7 +44,7 @@ def _kept_memory(
         data_dir=setting.root,
         max_bytes=setting.knobs.prompt_max_bytes,
         max_nudge_s=max_nudge(house, config),
-        asks=_asks(house, live_workers(world)),
+        asks=_asks(house, live_workers(world), now),
         statuses=judgement.statuses,
         activity=memory.activity,
         journal=_journal(house),
@@ -64,16 +65,18 @@ def _journal(house: House) -> list[str]:
         return []
 
 
-def _asks(house: House, live: set[str] | None) -> list[PendingAsk]:
-    """Pending questions, LIVE while a live worker is blocked on it; so too when nobody knows who lives.
+def _asks(house: House, live: set[str] | None, now: int) -> list[PendingAsk]:
+    """Open questions, LIVE while a live worker is blocked on it; so too when nobody knows who lives.
 
     Calling it STRANDED would have its worker started a second time. Source: spec/beat.md §8, edge cases 82, 83.
     """
+    mail = house.mailbox.pending(now, house.fleet.living)
+    tagged = [(ask, _tag(ask, live)) for ask in mail.pending] + [(ask, _STRANDED) for ask in mail.stranded]
     return [
-        PendingAsk(ask.id, ask.worker, ask.prompt, _tag(ask, live), ask.reference, ask.options)
-        for ask in house.mailbox.pending().pending
+        PendingAsk(ask.id, ask.worker, ask.prompt, tag, ask.reference, ask.options)
+        for ask, tag in sorted(tagged, key=lambda pair: (pair[0].ts, pair[0].id))
     ]
 
 
 def _tag(ask: Ask, live: set[str] | None) -> AskTag:
-    return "LIVE" if not ask.detach and (live is None or ask.worker in live) else "STRANDED"
+    return "LIVE" if not ask.detach and (live is None or ask.worker in live) else _STRANDED

@@ -40,8 +40,8 @@ def beat(house: House, decider: Decider, now: int, *, forced: bool = False) -> B
         free = decider.decide_free(world, memory, now) if seen.verdict.waits else None
         if free is None:
             return BeatReport(ending="idle", reason=seen.verdict.notes[-1].name, world_hash=world.hash)
-        return conclude(house, world, memory, free)
-    return conclude(house, world, memory, decider.decide(world, memory, now))
+        return conclude(house, world, memory, free, now)
+    return conclude(house, world, memory, decider.decide(world, memory, now), now)
 
 
 class Look(Struct, frozen=True):
@@ -57,7 +57,7 @@ def look(house: House, now: int, *, forced: bool) -> Look:
     world = gather(house, now)
     _watch_flapping(house, world)
     memory = house.guards.recall()
-    _report_damage(house, memory)
+    _report_damage(house, memory, now)
     verdict = gates.weigh(world, memory, house.limits, now, forced=forced)
     _put_on_record(house, verdict)
     return Look(world, memory, verdict)
@@ -100,11 +100,11 @@ def _watch_flapping(house: House, world: World) -> None:
         house.best_effort("flapping", lambda: house.guards.record_flaps(after))
 
 
-def _report_damage(house: House, memory: Memory) -> None:
+def _report_damage(house: House, memory: Memory, now: int) -> None:
     for fault in house.guards.damage(memory):
         house.events.emit("guard_degraded", guard="memory", key=fault.key, error=fault.why)
     with suppress(Unreadable):  # an unlistable mailbox is a reading of its own
-        for sentence in house.mailbox.fresh_damage():
+        for sentence in house.mailbox.fresh_damage(now):
             house.events.emit("guard_degraded", guard="mailbox", error=sentence)
 
 

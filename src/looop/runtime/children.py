@@ -77,6 +77,24 @@ class _Pipe:
             self._on_chunk(chunk)
 
 
+class _Feed:
+    """The stdin of a child that is fed: takes what the pipe takes, and is closed behind the last byte."""
+
+    def __init__(self, fd: int, data: bytes) -> None:
+        self.fd = fd
+        self._rest = memoryview(data)
+
+    def write(self) -> bool:
+        """Write once; False when all is written, or nobody reads it any more."""
+        try:
+            self._rest = self._rest[os.write(self.fd, self._rest[:_CHUNK]) :]
+        except BlockingIOError:
+            return True
+        except BrokenPipeError:
+            return False
+        return bool(self._rest)
+
+
 class _Run:
     """One started command: its process, its open pipes, and what was done to it."""
 
@@ -91,7 +109,8 @@ class _Run:
             self.limit = self.started + min(command.deadline_s, _LONGEST_DEADLINE_S)
         self.exited = self.timed_out = self.flooded = self.stopped = self.killed = False
         self.lost = ""
-        self.process, out, err = _spawn(command, mark)
+        self.process, out, err, into = _spawn(command, mark)
+        self.feed = _Feed(into, command.feed) if into >= 0 else None
         self.output = _Pipe(out, command.keep, command.keep_end, on_output)
         self.errors = _Pipe(err, command.keep_errors, True, on_errors)
         self.pipes = [pipe for pipe in (self.output, self.errors) if pipe.fd >= 0]
@@ -203,6 +222,8 @@ class Loop:
         self._starting = ""
         for pipe in run.pipes:
             self._selector.register(pipe.fd, selectors.EVENT_READ, partial(self._read, run, pipe))
+        if run.feed:
+            self._selector.register(run.feed.fd, selectors.EVENT_WRITE, partial(self._give, run))
         if run.exit_fd >= 0:
             self._selector.register(run.exit_fd, selectors.EVENT_READ, partial(self._note_exit, run))
         return True
@@ -278,6 +299,11 @@ class Loop:
             run.kill()
         return bool(chunk)
 
+    def _give(self, run: _Run) -> None:
+        if run.feed and not run.feed.write():
+            self._drop(run.feed.fd)
+            run.feed = None
+
     def _note_exit(self, run: _Run) -> None:
         run.exited = True
         self._drop(run.exit_fd)
@@ -290,6 +316,9 @@ class Loop:
     def _release(self, run: _Run) -> None:
         for pipe in tuple(run.pipes):
             self._close_pipe(run, pipe)
+        if run.feed:
+            self._drop(run.feed.fd)
+            run.feed = None
         if run.exit_fd >= 0:
             self._note_exit(run)
 
@@ -310,13 +339,19 @@ class Loop:
             self._release(run)
 
 
-def _spawn(command: Command, mark: str) -> tuple[subprocess.Popen[bytes], int, int]:
-    """Start it as the leader of a new group; returns our ends of stdout and stderr (-1 when merged)."""
+def _spawn(command: Command, mark: str) -> tuple[subprocess.Popen[bytes], int, int, int]:
+    """Start it as the leader of a new group; our ends of stdout, stderr (-1: merged) and stdin (-1: a file)."""
     own: list[int] = []
     theirs: list[int] = []
+    feeder = -1
     try:
-        source = command.stdin or os.devnull
-        theirs.append(os.open(source, os.O_RDONLY))  # noqa: TID251  a prompt to read, nothing durable
+        if command.feed:
+            reader, feeder = os.pipe()
+            theirs.append(reader)
+            os.set_blocking(feeder, False)
+        else:
+            source = command.stdin or os.devnull
+            theirs.append(os.open(source, os.O_RDONLY))  # noqa: TID251  a prompt to read, nothing durable
         for _ in range(1 if command.merge_errors else 2):
             reader, writer = os.pipe()
             own.append(reader)
@@ -333,13 +368,13 @@ def _spawn(command: Command, mark: str) -> tuple[subprocess.Popen[bytes], int, i
             process_group=0,
         )
     except BaseException:
-        for fd in own:
+        for fd in (*own, *([feeder] if feeder >= 0 else [])):
             os.close(fd)
         raise
     finally:
         for fd in theirs:
             os.close(fd)
-    return process, own[0], -1 if command.merge_errors else own[1]
+    return process, own[0], -1 if command.merge_errors else own[1], feeder
 
 
 def _open_exit(pid: int) -> int:

@@ -12,7 +12,8 @@ OnTick = Callable[[], None]
 
 
 class Command(Struct, frozen=True):
-    """What to run. `deadline_s` and `flood`: 0 is never. `stdin` names a file, None is /dev/null.
+    """What to run. `deadline_s` and `flood`: 0 is never. `stdin` names a file, None is /dev/null; `feed` goes there
+    instead, and is on no disk.
 
     All that it starts is found by `mark` (see session/kin.py), one of its own unless it is given.
     """
@@ -21,6 +22,7 @@ class Command(Struct, frozen=True):
     cwd: str
     env: Mapping[str, str] | None = None
     stdin: str | None = None
+    feed: bytes = b""
     deadline_s: int = 0
     keep: int = 65536
     keep_end: bool = False

@@ -10,10 +10,10 @@ import select
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 
-from looop.model.errors import AlreadyRunning, Unwritable
+from looop.model.errors import AlreadyRunning, Refused, Unwritable
 from looop.session.kin import birth, signal_process
 
-_TRIES, _STARTUP_TRIES, _PAUSE_S = 5, 2000, 0.01
+_TRIES, _PAUSE_S, _STARTUP_S = 5, 0.01, 20
 
 
 class PulseLock:
@@ -80,25 +80,36 @@ def _lock(fd: int, tries: int = _TRIES) -> bool:
 
 
 def startup_lock(root: str) -> AbstractContextManager[None]:
-    """Hold what lets one starter of a pulse at a time look and start. Raises Unwritable. Source: edge case 226."""
-    return _alone(os.path.join(root, ".lock", ".dirlock"), "another `looop up`")
+    """Hold what lets one starter of a pulse at a time look and start. Raises Refused, Unwritable. Edge case 226."""
+    return _alone(root, ".dirlock", "another `looop up`", _STARTUP_S)
 
 
 def workers_lock(root: str) -> AbstractContextManager[None]:
-    """Hold what lets one at a time start or remove a worker; never inside itself. Raises Unwritable."""
-    return _alone(os.path.join(root, ".lock", ".workers"), "another start of a worker")
+    """Hold what lets one at a time start, judge or remove a worker; never inside itself. Raises Refused, Unwritable."""
+    return _alone(root, ".workers", "another start of a worker", _STARTUP_S)
+
+
+def checkouts_lock(folder: str, patience_s: int) -> AbstractContextManager[None]:
+    """Hold what lets one at a time make or remove checkouts in a folder. Raises Refused, Unwritable."""
+    return _alone(folder, "lock", "another worktree command", patience_s)
+
+
+def notify_lock(root: str) -> AbstractContextManager[None]:
+    """Hold what lets one at a time push notifications. Raises Refused at once when somebody does, Unwritable."""
+    return _alone(root, ".notify", "another `looop notify`", 0)
 
 
 @contextmanager
-def _alone(path: str, who: str) -> Iterator[None]:
+def _alone(folder: str, name: str, who: str, patience_s: int) -> Iterator[None]:
+    path = os.path.join(folder, ".lock", name)
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
     except OSError as error:
         raise Unwritable(f"cannot open {path}: {error.strerror}") from None
     try:
-        if not _lock(fd, _STARTUP_TRIES):
-            raise Unwritable(f"{who} holds {path}: try again")
+        if not _lock(fd, max(int(patience_s / _PAUSE_S), 1)):
+            raise Refused(f"{who} is at work in {folder}: try again later")
         yield
     finally:
         os.close(fd)

@@ -6,9 +6,10 @@ Ages change with every second, so they are detail; only what should wake the loo
 from typing import Any
 
 from looop.model.errors import Unreadable
+from looop.model.records import Ask
 from looop.model.text import to_json
 from looop.model.workers import WorkerRow
-from looop.rules.due import probe
+from looop.sense.schedules import schedule_reading
 from looop.sense.workers import worker_rows
 from looop.state.house import House
 
@@ -85,25 +86,25 @@ def _goals(house: House, now: int) -> dict[str, Any]:
 
 def _schedules(house: House, now: int) -> dict[str, Any]:
     try:
-        schedules = house.schedules.all()
+        return schedule_reading(house, now)
     except Unreadable as error:
         return _unreadable(error)
-    probes = {name: probe(schedule, now) for name, schedule in sorted(schedules.items())}
-    return {
-        "signal": {name: signal for name, (signal, _) in probes.items()},
-        "detail": {name: detail for name, (_, detail) in probes.items()},
-    }
 
 
 def _asks(house: House, now: int) -> dict[str, Any]:
+    """A question that is settled, or waits for nobody any more, is a change; its age and what is left of it are not."""
     try:
-        asks = house.mailbox.pending().pending
+        mail = house.mailbox.pending(now, house.fleet.living)
     except Unreadable as error:
         return _unreadable(error)
-    return {
-        "signal": {"pending": [ask.id for ask in asks]},
-        "detail": {ask.id: {"worker": ask.worker, "age_s": max(now - ask.ts, 0)} for ask in asks},
-    }
+    detail: dict[str, Any] = {ask.id: _ask_detail(ask, now) for ask in mail.pending}
+    detail |= {"stranded": [ask.id for ask in mail.stranded]} if mail.stranded else {}
+    return {"signal": {"pending": [ask.id for ask in mail.pending]}, "detail": detail}
+
+
+def _ask_detail(ask: Ask, now: int) -> dict[str, Any]:
+    left = {} if ask.expires is None else {"expires_in_s": ask.expires - now}
+    return {"worker": ask.worker, "age_s": max(now - ask.ts, 0), "urgency": ask.urgency} | left
 
 
 def _unreadable(error: Unreadable) -> dict[str, Any]:

@@ -24,7 +24,9 @@ def worker_rows(house: House, now: int) -> list[WorkerRow]:
     A mailbox that cannot be read blocks nobody: `derived_from` says so, and `sys-asks` is an error then.
     """
     sessions = [session for session in house.fleet.all() if session.id != PULSE]
-    around = _Around(_asks(house), _tells(house), sleep_of(house), house.setting.knobs.worker_stuck_secs, now)
+    around = _Around(
+        _asks(house, sessions, now), _tells(house), sleep_of(house), house.setting.knobs.worker_stuck_secs, now
+    )
     return [_row(house, session, around) for session in sorted(sessions, key=lambda session: session.id)]
 
 
@@ -86,9 +88,10 @@ def _verdict(house: House, worker: str) -> tuple[Literal["pass", "fail"] | None,
     return "fail", found.output.strip()
 
 
-def _asks(house: House) -> dict[str, Ask] | None:
+def _asks(house: House, sessions: list[Session], now: int) -> dict[str, Ask] | None:
+    living = {session.id: session.started_at for session in sessions if session.alive and session.started_at}
     try:
-        pending = house.mailbox.pending().pending
+        pending = house.mailbox.pending(now, lambda: living).pending
     except Unreadable:
         return None
     return {ask.worker: ask for ask in reversed(pending) if not ask.detach}

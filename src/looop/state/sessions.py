@@ -35,6 +35,10 @@ class Sessions:
         """Every session but the pulse. Raises Unreadable."""
         return [session for session in self.all() if session.id != PULSE]
 
+    def living(self) -> dict[str, int]:
+        """When each live session started, by id. Raises Unreadable."""
+        return {session.id: session.started_at for session in self.all() if session.alive and session.started_at}
+
     def find(self, session_id: str) -> Session | None:
         """The session of exactly that id, else of the id without a legacy `looop-` in front. Raises Unreadable.
 

@@ -1,10 +1,10 @@
 """What each worker is to be judged by, and the verdicts: `verify/<id>.cmd`, `verify/<id>.json`. Spec/workers.md §6.
 
 Note [A new worker under an old id]
-Ids are used again, and no verdict may stand for the next worker. Who starts a worker calls `clear`, then `declare`.
-Who records a verdict just then finds out: it is written first, then the command is looked at again, and when that is
-not the one that was run, the verdict is taken back. `clear` removes the command before the verdict, and `declare` the
-verdict before it writes the command: whichever comes last removes it. Source: edge case 184.
+Ids are used again, and no verdict may stand for the next worker. Who starts a worker calls `clear`, then `declare`, and
+holds the lock of starts; so does who records a verdict, and only for the command that was run. What is compared then
+still stands when it is written, and whoever is killed in between leaves no verdict that the next worker would inherit.
+Source: edge case 184.
 """
 
 from msgspec import Struct
@@ -58,17 +58,15 @@ class Verify:
         """The verdict, four-valued."""
         return read_record(self._store, _verdict_key(worker), VerifyResult)
 
-    def record(self, worker: str, result: VerifyResult, declared: Declared | None = None) -> bool:
-        """Keep the verdict, unless `declared` is not what stands there now; True when it was kept.
+    def record(self, worker: str, result: VerifyResult, judged: Declared | Fault | None = None) -> bool:
+        """Keep the verdict, unless `judged` is not what stands there now; True when it was kept.
 
-        See Note [A new worker under an old id]. Raises Unreadable, Unwritable.
+        The caller holds the lock of starts, see Note [A new worker under an old id]. Raises Unreadable, Unwritable.
         """
-        data = encode_record(result)
-        self._store.write(_verdict_key(worker), data)
-        if declared is None or self.command(worker) == declared:
-            return True
-        self._store.swap(_verdict_key(worker), data, None)
-        return False
+        if judged is not None and self.command(worker) != judged:
+            return False
+        self._store.write(_verdict_key(worker), encode_record(result))
+        return True
 
     def clear(self, worker: str) -> None:
         """Forget command and verdict; nothing there is fine. Raises Unreadable, Unwritable."""

@@ -590,3 +590,16 @@ def test_interrupt_kills_all_groups(tmp_path: Path) -> None:
         Processes(PolledStop(interrupt)).run_all([sh(group_of_two(folder)) for folder in folders])
     for folder in folders:
         assert_group_gone(folder)
+
+
+@pytest.mark.parametrize("size", [1, 65_536, 1_000_000])
+def test_a_command_is_fed(size):
+    """What it is fed is its stdin, whole, however large, and ends."""
+    ended = Processes().run(sh("wc -c", feed=b"x" * size, deadline_s=20))
+    assert (ended.code, int(ended.output)) == (0, size)
+
+
+def test_a_command_that_does_not_read_what_it_is_fed_ends_as_it_ends():
+    """Neither a reader that leaves nor one that never reads holds anything up."""
+    assert Processes().run(sh("head -c 1 >/dev/null; exit 3", feed=b"x" * 1_000_000)).code == 3
+    assert Processes().run(sh(HOLDS_ON, feed=b"x" * 1_000_000, deadline_s=1)).timed_out

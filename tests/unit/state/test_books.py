@@ -14,6 +14,7 @@ from looop.state.intents import Intents
 from looop.state.journal import Journal
 from looop.state.ledger import CostLedger
 from looop.state.playbook import Playbook
+from looop.state.readings import Readings
 from looop.store.memory import MemoryStore
 from looop.store.protocol import Blob, Entry, Store
 
@@ -274,3 +275,17 @@ def test_the_machines_sleep_is_read_four_valued() -> None:
     assert isinstance(guards.awake(), Fault)
     unreadable = Guards(Blind(".awake.json")).awake()
     assert isinstance(unreadable, Fault) and unreadable.kind == "unreadable"
+
+
+def test_a_stray_file_is_no_reading_of_what_its_name_begins_with() -> None:
+    """Only the last suffix is taken off a name: `.err` belongs to its sensor, `x.json.tmp` to nobody, and goes.
+
+    Source: edge cases 64, 65, 262.
+    """
+    store = MemoryStore()
+    for name in ("x.json", "x.err", "x.json.tmp", "x.err.tmp", "x", "gone.json", "gone.err", "a.b.json"):
+        store.write(f"snapshots/{name}", b"1")
+    book = Readings(store)
+    assert set(book.read_all()) == {"x", "gone", "a.b"}
+    book.prune({"x", "a.b"})
+    assert sorted(book.entries()) == ["a.b.json", "x.err", "x.json"]

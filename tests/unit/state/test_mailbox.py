@@ -215,7 +215,7 @@ def test_an_answer_is_read_four_valued(store: Shaky, box: Mailbox) -> None:
         store.write("answers/w-1.json", broken)
         found = box.answer_of("w-1")
         assert isinstance(found, Fault) and found.kind == "corrupt"
-        assert [ask.id for ask in box.pending().pending] == ["w-1"]
+        assert [ask.id for ask in box.pending(8).pending] == ["w-1"]
     store.write("answers/w-1.json", b'{"answer": "yes"}')
     assert box.answer_of("w-1") == Answer("yes")
     store.unreadable.add("answers/w-1.json")
@@ -255,7 +255,7 @@ def test_an_answer_to_a_question_that_vanishes_is_taken_back(store: Shaky, box: 
 def test_records_of_a_newer_version_are_read_and_said(store: Shaky, box: Mailbox) -> None:
     """A record with a higher `v` is read as far as it is understood, with one sentence. Source: edge case 211."""
     store.write("asks/w-1.json", b'{"v": 3, "id": "w-1", "worker": "w", "prompt": "?", "ts": 1, "new": []}')
-    mail = box.pending()
+    mail = box.pending(8)
     assert [ask.id for ask in mail.pending] == ["w-1"]
     assert mail.damaged == ["asks/w-1.json is of a newer version (3): read as it is"]
 
@@ -263,11 +263,11 @@ def test_records_of_a_newer_version_are_read_and_said(store: Shaky, box: Mailbox
 def test_damage_is_said_once_in_a_process(store: Shaky, box: Mailbox) -> None:
     """What was said at one beat is not said again at the next, new damage is. Source: edge case 212."""
     store.write("asks/w-1.json", b"{")
-    assert len(box.fresh_damage()) == 1
+    assert len(box.fresh_damage(8)) == 1
     store.write("asks/w-2.json", b"{")
-    assert ["w-2" in sentence for sentence in box.fresh_damage()] == [True]
-    assert box.fresh_damage() == []
-    assert len(box.pending().damaged) == 2
+    assert ["w-2" in sentence for sentence in box.fresh_damage(8)] == [True]
+    assert box.fresh_damage(8) == []
+    assert len(box.pending(8).damaged) == 2
 
 
 def test_what_was_answered_long_ago_is_put_away(store: Shaky, box: Mailbox) -> None:
@@ -285,7 +285,7 @@ def test_what_was_answered_long_ago_is_put_away(store: Shaky, box: Mailbox) -> N
     assert store.read("asks/w-1.json") is store.read("answers/w-1.json") is None
     assert record(store, "asks/archive/w-1.json")["prompt"] == "?"
     assert record(store, "asks/archive/w-1.answer.json")["answer"] == "yes"
-    assert [ask.id for ask in box.pending().pending] == ["w-2", "w-4"]
+    assert [ask.id for ask in box.pending(8).pending] == ["w-2", "w-4"]
     for name in ("w-3", "w-4"):
         box.answer(name, "yes", 6, force=True)
     assert box.archive(LATER) == ["w-3", "w-4"]
@@ -300,7 +300,7 @@ def test_putting_away_goes_on_where_it_was_cut_off(store: Shaky, box: Mailbox) -
     asked(box)
     box.answer("w-1", "yes", 6)
     store.move("asks/w-1.json", "asks/archive/w-1.json")
-    assert box.pending().pending == []
+    assert box.pending(8).pending == []
     assert box.archive(LATER) == ["w-1"]
     assert store.list("answers") == []
 
@@ -326,4 +326,4 @@ def test_a_question_that_is_put_away_meanwhile_is_not_pending(store: Shaky, box:
         return answer_of(ask_id)
 
     box.answer_of = meanwhile  # type: ignore[method-assign]
-    assert box.pending().pending == []
+    assert box.pending(8).pending == []

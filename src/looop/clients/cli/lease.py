@@ -2,7 +2,7 @@
 
 import click
 
-from looop.clients.cli.output import say
+from looop.clients.cli.output import say, talk
 from looop.contract.local import open_local
 
 _session_option = click.option("--session", metavar="S", help="Whose lease it is; else what LOOOP_SESSION_ID says.")
@@ -13,7 +13,7 @@ _session_option = click.option("--session", metavar="S", help="Whose lease it is
 @_session_option
 def claim(name: str, session: str | None) -> None:
     """Take a lease, or keep it; exit code 1 when a session that lives has it."""
-    if said := open_local().claim(name, session):
+    if said := open_local().claim(name, session, talk):
         say(said)
 
 

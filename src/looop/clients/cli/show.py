@@ -3,16 +3,20 @@
 import os
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from looop.contract.verbs import Failing, GoalView, ScheduleView, SensorRun, SensorView, StateView
+from looop.contract.timetable import ScheduleView
+from looop.contract.verbs import Failing, GoalView, StateView
 from looop.model.prompt import GoalStatus
 from looop.model.records import Ask, Parked
 from looop.model.report import BeatReport
-from looop.model.text import one_line
+from looop.model.text import one_line, span, visible
 from looop.model.world import Change
+
+if TYPE_CHECKING:
+    from looop.contract.sensors import SensorRun, SensorView
 
 
 def clip(text: str, width: int) -> str:
@@ -75,12 +79,17 @@ def state_lines(view: StateView, changed: list[str] | None = None) -> list[str]:
         f"  ·  asks: {len(view.asks)}  ·  workers: {len(live)} live / {len(view.workers)}  ·  goals: {len(view.goals)}"
     )
     if not view.pulse_alive:
-        lines.append("nothing is sensed while the pulse is down: start it with `looop pulse`, or run one `looop beat`")
+        start = "`looop up` starts it" if view.configured else "start it with `looop pulse`, or run one `looop beat`"
+        lines.append(f"nothing is sensed while the pulse is down: {start}")
     lines += money_lines(view)
     failing = [failing_line(view.failing)] if view.failing else []
-    wrong, above = [f"! {one_line(said)}" for said in [*failing, *_not_asked(view), *view.damaged]], len(lines)
+    wrong, above = (
+        [f"! {one_line(said)}" for said in [*failing, *_not_asked(view), *view.damaged, *view.warnings]],
+        len(lines),
+    )
     for ask in view.asks:
         lines += ask_lines(ask, view.now)
+    lines += [stranded_line(ask, view.now) for ask in view.stranded]
     lines += ["goals:"] if view.goal_status else []
     lines += [_status_line(status) for status in view.goal_status]
     lines += ["sensors:"] if view.snapshots else []
@@ -132,13 +141,31 @@ def failing_line(failing: Failing) -> str:
     return f"failed {often}, retry {when}: {failing.error}"
 
 
-def ask_lines(ask: Ask, now: int) -> list[str]:
-    """A question that waits for a person."""
-    first = one_line(ask.prompt.strip().split("\n", 1)[0])
-    lines = [f"  ⚑ {one_line(ask.id)} ({one_line(ask.worker)} · {age(max(now - ask.ts, 0))}): {first}"]
+def ask_lines(ask: Ask, now: int, *, whole: bool = False) -> list[str]:
+    """A question that waits for a person; `whole` shows all lines of it."""
+    parts = [one_line(ask.worker), age(max(now - ask.ts, 0)), *_terms(ask, now)]
+    first, *more = visible(ask.prompt.strip()).split("\n")
+    lines = [f"  ⚑ {one_line(ask.id)} ({' · '.join(parts)}): {one_line(first)}"]
+    lines += [f"      {line}".rstrip() for line in more] if whole else []
     lines += [f"      ref: {one_line(ask.reference)}"] if ask.reference else []
-    lines += [f"      options: {one_line(', '.join(ask.options))}"] if ask.options else []
-    return lines
+    lines += [f"      asked again: {one_line(ask.again)}"] if ask.again else []
+    options = ", ".join(f"{n} {one_line(option)}" for n, option in enumerate(ask.options, 1))
+    return [*lines, f"      options: {options}"] if options else lines
+
+
+def stranded_line(ask: Ask, now: int) -> str:
+    """A question that nobody can answer, since nobody waits for it."""
+    first = one_line(ask.prompt.strip().split("\n", 1)[0])
+    return f"  ✗ {one_line(ask.id)} ({one_line(ask.worker)} · {age(max(now - ask.ts, 0))}) stranded: {first}"
+
+
+def _terms(ask: Ask, now: int) -> list[str]:
+    """What sets a question apart from others: how urgent it is, and what time does to it."""
+    marks = {"irreversible": ["IRREVERSIBLE"], "low": ["low"]}.get(ask.urgency, [])
+    if ask.expires is None:
+        return marks
+    then = f" → default {one_line(repr(ask.default))}" if ask.default else " → the worker gets an error"
+    return [*marks, f"expires in {span(max(ask.expires - now, 0))}{then}"]
 
 
 def _status_line(status: GoalStatus) -> str:
@@ -270,14 +297,14 @@ def goal_line(view: GoalView) -> str:
     return f"{one_line(view.id)}\t{view.status}\tacted {age(view.age_s)}{note}"
 
 
-def sensor_line(view: SensorView) -> str:
+def sensor_line(view: "SensorView") -> str:
     """One row of `looop sensor list`."""
     said = f"FAILS: {one_line(view.error)}" if view.error else one_line(compact(view.signal))
     every = f"every {view.interval_s}s" if view.interval_s else "every beat"
     return f"{one_line(view.name)}\t{every}\t{age(view.age_s)}\t{clip(said, 100)}"
 
 
-def run_line(run: SensorRun) -> str:
+def run_line(run: "SensorRun") -> str:
     """The verdict on a sensor that was tried: what the loop would make of it."""
     if not run.ok:
         return f"{one_line(run.name)} FAILS in {run.seconds}s: {run.error}"
@@ -288,5 +315,14 @@ def run_line(run: SensorRun) -> str:
 
 
 def schedule_line(view: ScheduleView) -> str:
-    """One row of `looop schedule list`. Source: spec/cli.md §2."""
-    return f"{one_line(view.name)}\t{one_line(compact(view.signal))}\t{one_line(compact(view.detail))}"
+    """One row of `looop schedule list`: name, signal, when it runs next and what it is. Source: spec/cli.md §2."""
+    told = [*(run.words for run in view.next[:1]), view.says, str(view.detail.get("note") or "")]
+    said = " · ".join(one_line(part) for part in told if part)
+    return f"{one_line(view.name)}\t{one_line(compact(view.signal))}\t{said}"
+
+
+def schedule_lines(view: ScheduleView) -> list[str]:
+    """`looop schedule show`."""
+    told = {"signal": compact(view.signal), "is": view.says, "note": str(view.detail.get("note") or "")}
+    lines = [one_line(view.name), *(f"  {key:<7} {one_line(text)}" for key, text in told.items() if text)]
+    return lines + [f"  {'next' if n == 0 else '':<7} {one_line(run.words)}" for n, run in enumerate(view.next)]

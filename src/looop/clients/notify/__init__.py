@@ -1,0 +1,1 @@
+"""Pushes questions to a person who is elsewhere, and takes signed replies."""

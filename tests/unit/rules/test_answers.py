@@ -1,0 +1,74 @@
+"""What counts as a refusal, as tables and for any words."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from looop.model.records import Answer
+from looop.rules.answers import is_refusal, state_of
+
+REFUSALS = [
+    *("no", "No", "NO!", "n", "N.", " no \n", "nope", "never", "Never!", "deny", "denied", "refuse", "refused"),
+    *("reject", "rejected", "cancel", "abort", "stop", "Stop.", "don't", "don’t", "Do not", "not now", "not yet"),
+    *("no.", "no, not before Monday", "no,thanks", "no; ask again tomorrow", "no: too risky", "no - too risky"),
+    *("no — later", "no – later", "no-", "no\nbecause of the freeze", "no\r\nreally", "no .", "no not that", "no way"),
+    *("no never", "no thanks", "no thank you", "No thanks, I will do it", "no. Wait for review"),
+]
+OTHERS = [
+    *("", " ", "yes", "y", "ok", "no problem", "no worries", "no objections", "no objection, go ahead", "No problem!"),
+    *("nothing to add, go", "none", "november", "notify me", "know", "no. 5", "No.5 it is", "no-one minds, go ahead"),
+    *("no-brainer: yes", "nowhere", "stop the old one and go on", "cancel the other one", "never mind, do it"),
+    *(
+        "don't wait, go",
+        "do not ask again, just do it",
+        "not now but yes",
+        "yes, no problem",
+        "ja",
+        "no?",
+        "nö",
+        "neither",
+    ),
+    *("no.2", "denying nothing", "n/a", "nn", "abort? no", "not", "do", "refuses"),
+]
+
+
+@pytest.mark.parametrize("text", REFUSALS)
+def test_a_refusal_is_told(text: str) -> None:
+    """A plain no, with or without its reason behind it, is a refusal. Source: users.md row Ask once."""
+    assert is_refusal(text)
+
+
+@pytest.mark.parametrize("text", OTHERS)
+def test_what_may_mean_anything_else_is_none(text: str) -> None:
+    """What only begins like a no is none: in doubt a person is asked again, and nothing expires into a yes."""
+    assert not is_refusal(text)
+
+
+@given(st.text())
+@example("no" * 10_000)
+@example("no " + " " * 10_000)
+def test_any_text_is_judged(text: str) -> None:
+    """Whatever is answered, there is a verdict; white space around it and case change nothing."""
+    assert is_refusal(text) is is_refusal(f" \t{text}\n")
+    if text.isascii():
+        assert is_refusal(text) is is_refusal(text.upper())
+
+
+@given(st.sampled_from(",;:!—–\n"), st.text())
+def test_a_no_may_have_any_reason(mark: str, reason: str) -> None:
+    """Behind a no and a mark that ends it anything may stand."""
+    assert is_refusal(f"no{mark}{reason}")
+
+
+@given(st.sampled_from(["no", "n", "never", "stop"]), st.text(st.characters(categories=("L", "N")), min_size=1))
+def test_a_longer_word_is_another_word(word: str, more: str) -> None:
+    """A refusal is a word of its own, unless what follows completes another refusal."""
+    assert not is_refusal(word + more) or (word + more).lower() in ("no", "nope", "never")
+
+
+def test_how_a_question_stands() -> None:
+    """Refusals are told from other answers; only what has no settlement is pending or stranded."""
+    assert (state_of(None), state_of(None, stranded=True)) == ("pending", "stranded")
+    assert (state_of(Answer("no, later")), state_of(Answer("no problem"))) == ("refused", "answered")
+    for outcome in ("expired", "withdrawn", "stranded"):
+        assert state_of(Answer("no", outcome=outcome), stranded=True) == outcome  # type: ignore[arg-type]
