@@ -113,9 +113,9 @@ def _open_guard() -> AbstractContextManager[Any]:
 def _committed_early() -> AbstractContextManager[Any]:
     real = commit.conclude
 
-    def conclude(house: Any, world: Any, memory: Any, attempt: Any) -> Any:
+    def conclude(house: Any, world: Any, *args: Any) -> Any:
         house.best_effort("commit", lambda: house.guards.commit(world))
-        return real(house, world, memory, attempt)
+        return real(house, world, *args)
 
     return mock.patch.object(beat, "conclude", conclude)
 

@@ -57,7 +57,7 @@ class Promises:
         self.lost_tells: set[str] = set()
         self.heard: Counter[str] = Counter()
         self.decided: set[str] = set()
-        self.moves = 0
+        self.moves = self.latest = 0
         self.leases: dict[str, tuple[str, str]] = {}
         self.firm: dict[str, str] = {}
 
@@ -85,13 +85,14 @@ class Promises:
 
     def check_mailbox(self, house: House, now: int) -> None:
         """Every question is there, waits or was settled once; nobody has lost either, or got what nobody said."""
+        self.latest = max(self.latest, now)
         mail = house.mailbox.pending(now, house.fleet.living)
         open_ones = {ask.id for ask in (*mail.pending, *mail.stranded)}
         for name, asked in self.asks.items():
             ask, found = self._kept(house, name)
             if not isinstance(ask, Ask) or (ask.prompt, ask.default) != (asked.prompt, asked.default):
                 raise Broken(f"ask {name} is {ask!r}, and should be {asked!r}")
-            due = asked.expires is not None and asked.expires <= now
+            due = asked.expires is not None and asked.expires <= self.latest
             if not isinstance(found, Answer):
                 if name not in open_ones and not due:
                     raise Broken(f"ask {name} is not settled and does not wait")
