@@ -72,7 +72,7 @@ def test_the_limits_in_force(first: Said, then: Said, expected: Budget) -> None:
     ],
 )
 def test_what_was_spent_since(rows: list[tuple[int, CostRow]], expected: Bill) -> None:
-    """Rows at or after the moment add up, those of the future too; unmetered ones count nothing. Item 55."""
+    """Rows at or after the moment add up, those of the future too; unmetered ones count nothing. Source: edge case 55."""
     assert bill_since(rows, 10) == expected
 
 
