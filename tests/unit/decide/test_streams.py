@@ -814,7 +814,7 @@ JUNK = [
 
 @pytest.mark.parametrize("cli", COMMANDS)
 def test_junk_never_raises(cli: str) -> None:
-    """Junk, nesting, endless numbers and cut lines are shown or dropped, never an error. Source: edge case 94, §9.2."""
+    """Junk, nesting, endless numbers and cut lines are shown or dropped, never an error. Source: edge case 94."""
     fed = feed(cli, *JUNK)
     for line in [*fed.feed("after"), fed.verdict().text, fed.verdict().error]:
         line.encode()

@@ -252,7 +252,10 @@ def test_a_row_of_the_reference_program_is_read() -> None:
 
 
 def test_a_header_is_read_anew_when_the_script_changed() -> None:
-    """What a script declares is remembered until the file changes: sensors are listed every beat. Source: edge case 66."""
+    """What a script declares is remembered until the file changes: sensors are listed every beat.
+
+    Source: edge case 66.
+    """
     from looop.state.sensors import Sensors
 
     store = MemoryStore()
