@@ -275,6 +275,17 @@ def test_up_before_init_is_about_init(looop: Running) -> None:
     assert "PATH" not in said.err and processes_of(looop.data) == []
 
 
+def test_down_needs_no_runner(looop: Running) -> None:
+    """With the runner uninstalled, and even a config gone bad, pulse and workers end. Source: edge case 224."""
+    looop.up()
+    looop.work("w")
+    for config in ('{"tick_command": "no-such-agent", "worker_command": "no-such-agent {{prompt_file}}"}', "{"):
+        looop.write("config.json", config)
+        said = looop("down")
+        assert (said.code, said.err) == (0, "")
+    assert processes_of(looop.data) == []
+
+
 def test_the_log_format_of_the_pulse_is_not_ours(looop: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """--json goes to the pulse with the environment it is given; ours is as it was before. Source: edge case 228."""
     for name, value in looop.env.items():
