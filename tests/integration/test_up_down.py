@@ -306,6 +306,22 @@ def test_a_config_that_cannot_be_read_is_one_line(looop: Running, config: str) -
     assert processes_of(looop.data) == []
 
 
+@pytest.mark.parametrize("kind", ["folder", "link to itself"])
+def test_a_config_that_may_not_be_looked_at_is_no_missing_one(looop: Running, kind: str) -> None:
+    """`up` says what keeps it from reading the config, and does not send anybody to `init`; `state` names it, too.
+
+    Source: edge cases 234, 266.
+    """
+    place = looop.data / "config.json"
+    place.unlink()
+    place.mkdir() if kind == "folder" else place.symlink_to(place.name)
+    said = looop("up")
+    assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)
+    assert "cannot read the config" in said.err and "init" not in said.err
+    assert "! cannot read the config" in looop("state").out
+    assert processes_of(looop.data) == []
+
+
 def test_a_pulse_that_does_not_come_up_is_told(looop: Running) -> None:
     """One line, exit code 1, where to look; and there it says why. Source: spec/cli.md §2 `up`."""
     (looop.data / ".lock/lock").mkdir(parents=True)
