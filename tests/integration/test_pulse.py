@@ -133,7 +133,10 @@ def test_a_sleeping_pulse_ends_at_once(data, pulse, number):
 
 
 def test_a_deciding_pulse_ends_within_two_seconds(data, pulse):
-    """A runner that ignores SIGTERM is stopped with its whole group, and nothing is left behind or counted."""
+    """A runner that ignores SIGTERM is stopped with its whole group, and nothing is left behind or counted.
+
+    Source: edge case 143.
+    """
     runner(data, "trap '' TERM\necho $$ > pids\n(trap '' TERM; sleep 300) &\necho $! >> pids\nsleep 300\n")
     one = pulse()
     until(lambda: (data / "pids").exists() and (data / "pids").read_text().count("\n") == 2)
