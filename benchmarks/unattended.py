@@ -9,14 +9,14 @@ from paired import ROOT, figure, share, title
 
 sys.path.append(ROOT)
 
-from tests.fakes.week import DAY_S, Found, Plan, Week
+from tests.fakes.week import DAY_S, HOUR_S, Found, Plan, Week
 
 
 def show(found: Found) -> None:
     share(f"schedule: {found.handled} of {found.due} due runs on time", found.uptime, 99)
     figure(f"copies of a question, {found.calls_of_ask} calls of ask", found.most_copies, "", 1)
     figure(f"records on disk for {found.questions} questions", found.records, "", found.questions)
-    figure("model calls beyond the due runs", found.model_calls - found.due, "", 30)
+    figure("model calls for starts, restarts and questions", found.model_calls - found.due, "", found.news)
     figure("beats", found.beats, "")
     figure("of them decided", found.decides, "")
     figure("workers started anew", found.restarts, "")
@@ -32,6 +32,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="looop-bench-") as root:
         title(f"unattended: {days} virtual days, a run every 15 min, nine questions nobody answers")
         show(Week(Path(root) / "unanswered", Plan(seconds=days * DAY_S)).run())
+        title("the same, and after ten hours without an answer each worker gets the default it named")
+        show(Week(Path(root) / "default", Plan(seconds=days * DAY_S, timeout_s=10 * HOUR_S, default="no")).run())
 
 
 if __name__ == "__main__":

@@ -58,10 +58,10 @@ class Loop:
         pulse = self._open(None if quiet else sys.stderr, only_problems=True, park=park)
         return pulse.rehearse(forced=forced) if dry_run else pulse.once(forced=forced)
 
-    def demo(self, *, keep: bool) -> None:
+    def demo(self, *, keep: bool, answer: str | None = None) -> None:
         from looop.clients.demo.story import tell
 
-        tell(self, keep=keep)
+        tell(self, keep=keep, answer=answer)
 
     def notify(self, wishes: "Wishes", tell: "Callable[[Notice], None]", talk: "Callable[[str], object]") -> bool:
         from looop.clients.notify.run import notify

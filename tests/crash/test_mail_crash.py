@@ -108,7 +108,7 @@ def test_a_death_leaves_old_or_new(tmp_path: Path, name: str) -> None:
         now = found(death.root)
         if now not in (death.old, death.new):
             between.add(tuple(sorted(now)))
-        assert mailbox(death.root).pending(0).damaged == [], death.at
+        assert mailbox(death.root).pending(7).damaged == [], death.at
         assert set(now.values()) <= set(death.old.values()) | set(death.new.values()), death.at
     assert len(between) == CHANGES[name].between
 
@@ -131,7 +131,7 @@ def test_what_is_answered_is_never_pending_again(tmp_path: Path, name: str) -> N
     for death in deaths(tmp_path, CHANGES[name]):
         settled = numbers({key: b"" for key in found(death.root) if ANSWER.search(key)})
         for _ in range(2):
-            waiting = numbers({ask.id: b"" for ask in mailbox(death.root).pending(0).pending})
+            waiting = numbers({ask.id: b"" for ask in mailbox(death.root).pending(7).pending})
             assert settled.isdisjoint(waiting), death.at
             mailbox(death.root).archive(LATER)
 

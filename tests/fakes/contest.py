@@ -27,13 +27,16 @@ class Ground(Struct):
     leases: Leases
 
 
+Act = Callable[[Ground, str, int], str]
+
+
 class Contest(Struct, frozen=True):
     """What two do at once: `act` tells "W" to the winner alone; `wrong` names what is not as it must be afterwards.
 
     Each gets the ground and the round's worker; `act` also who acts, 0 or 1, and `wrong` what both were told.
     """
 
-    act: Callable[[Ground, str, int], str]
+    act: Act
     wrong: Callable[[Ground, str, list[str]], str]
     prepare: Callable[[Ground, str], object] = lambda _ground, _worker: None
 
@@ -165,10 +168,8 @@ def _put_keyed(ground: Ground, worker: str) -> object:
     return ground.mailbox.ask(question(worker, key="k"), 0)
 
 
-def _ask_again_or_answer(ground: Ground, worker: str, me: int) -> str:
-    """Racer 0 asks the same again, as a call does that was cut off; racer 1 answers meanwhile."""
-    if me:
-        return _answer(ground, worker, me)
+def _ask_again(ground: Ground, worker: str, me: int) -> str:
+    """The same again, as a call does that was cut off."""
     asked, new = ground.mailbox.ask(question(worker, key="k"), 0)
     return "new" if new else asked.id
 
@@ -191,32 +192,32 @@ def _put_stranded(ground: Ground, worker: str) -> object:
     return ground.mailbox.ask(msgspec.structs.replace(question(worker, key="k"), generation=BORN), 0)
 
 
-def _answer_or_expire(ground: Ground, worker: str, me: int) -> str:
-    """Racer 0 answers in the last second, racer 1 settles the question in the next one, as its own wait does."""
-    if not me:
-        return _answer(ground, worker, me)
-    return "W" if ground.mailbox.expire_one(f"{worker}-1", "no", NOW + 1) else "answered"
+def _either(first: Act, second: Act) -> Act:
+    """Racer 0 does the one, racer 1 the other."""
+    return lambda ground, worker, me: (second if me else first)(ground, worker, me)
 
 
-def _answer_or_withdraw(ground: Ground, worker: str, me: int) -> str:
-    if not me:
-        return _answer(ground, worker, me)
+def _expire(ground: Ground, worker: str, me: int) -> str:
+    """In the second after the other's, as the question's own wait does."""
+    return "W" if ground.mailbox.expire_one(f"{worker}-1", "no", NOW + 1) else "settled"
+
+
+def _withdraw(ground: Ground, worker: str, me: int) -> str:
     try:
-        ground.mailbox.withdraw(f"{worker}-1", "by 1", "person", NOW)
+        ground.mailbox.withdraw(f"{worker}-1", f"by {me}", "person", NOW)
     except Refused:
-        return "answered"
+        return "settled"
     return "W"
 
 
-def _settled_wrong(outcome: str) -> Callable[[Ground, str, list[str]], str]:
+def _settled_wrong(*outcomes: str) -> Callable[[Ground, str, list[str]], str]:
     """One settles it, and what is on record is that one's."""
 
     def wrong(ground: Ground, worker: str, told: list[str]) -> str:
         if told.count("W") != 1:
             return "doubled" if told.count("W") else "lost"
         found = ground.mailbox.answer_of(f"{worker}-1")
-        right = "answered" if told[0] == "W" else outcome
-        return "" if isinstance(found, Answer) and found.outcome == right else "lost"
+        return "" if isinstance(found, Answer) and found.outcome == outcomes[told.index("W")] else "lost"
 
     return wrong
 
@@ -251,8 +252,9 @@ CONTESTS = {
     "two answers": Contest(_answer, _answer_wrong, _put),
     "two asks": Contest(_ask, _ask_wrong),
     "two asks, one key": Contest(_ask_keyed, _ask_keyed_wrong),
-    "an ask again, an answer": Contest(_ask_again_or_answer, _ask_again_wrong, _put_keyed),
-    "an answer, an expiry": Contest(_answer_or_expire, _settled_wrong("expired"), _put_due),
-    "an answer, a withdrawal": Contest(_answer_or_withdraw, _settled_wrong("withdrawn"), _put),
+    "an ask again, an answer": Contest(_either(_ask_again, _answer), _ask_again_wrong, _put_keyed),
+    "an answer, an expiry": Contest(_either(_answer, _expire), _settled_wrong("answered", "expired"), _put_due),
+    "an answer, a withdrawal": Contest(_either(_answer, _withdraw), _settled_wrong("answered", "withdrawn"), _put),
+    "a withdrawal, an expiry": Contest(_either(_withdraw, _expire), _settled_wrong("withdrawn", "expired"), _put_due),
     "taken over, given up": Contest(_take_over_or_give_up, _take_over_wrong, _put_stranded),
 }

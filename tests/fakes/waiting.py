@@ -14,6 +14,11 @@ def until(condition: Callable[[], bool], seconds: float = 10.0, what: str = "the
         time.sleep(0.005)
 
 
+def is_watch(link: str) -> bool:
+    """Whether what a descriptor leads to, as /proc names it, is a watch on the answers."""
+    return "inotify" in link or link.endswith("/answers")
+
+
 def gone(pid: int) -> bool:
     """True when no such process runs any more; a zombie that nobody reaps counts as gone."""
     try:

@@ -78,12 +78,24 @@ class Found(Struct):
         """The share of due runs that were handled on time, in percent."""
         return 100 * self.handled / self.due
 
+    @property
+    def news(self) -> int:
+        """What there is to decide about besides the runs: the first beat, each start, question and end of a worker.
+
+        A restart is two: its question waits for nobody until the new worker asks it again.
+        """
+        return 1 + 2 * self.questions + 2 * self.restarts + self.went_on
+
 
 class CutOff:
-    """The agent's tools end the call: whoever waits is asked to stop."""
+    """The agent's tools end the call as soon as it begins to wait; an answer that is there is read."""
+
+    def __init__(self) -> None:
+        self._looks = 0
 
     def requested(self) -> bool:
-        return True
+        self._looks += 1
+        return self._looks > 1
 
     def fileno(self) -> int:
         return -1
@@ -229,7 +241,8 @@ class Week:
         self._replace(worker, dead(worker))
 
     def _question(self, worker: str) -> Question:
-        return Question(prompt=f"May {worker} go on?", worker=worker, options=["yes", "no"], key="go-on")
+        limit = {"timeout_s": self.plan.timeout_s, "default": self.plan.default} if self.plan.timeout_s else {}
+        return Question(prompt=f"May {worker} go on?", worker=worker, options=["yes", "no"], key="go-on", **limit)
 
     def _is(self, worker: str, generation: int) -> bool:
         return any(one.id == worker and one.alive and one.started_at == generation for one in self.fleet.sessions)

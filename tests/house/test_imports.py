@@ -1,10 +1,13 @@
 """What a clean interpreter loads: importing costs only what was asked for."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+SOURCE = Path(__file__).parents[2] / "src/looop"
 HEAVY = (
     "asyncio",
     "argparse",
@@ -38,6 +41,18 @@ def test_the_version_is_answered_by_the_front_door():
         "import looop.__main__ as front\nassert front.main() == 0; sys.stdout = out"
     )
     assert {name for name in loaded if name.startswith("looop")} == {"looop", "looop.__main__"}
+
+
+def test_nobody_takes_stdout_away():
+    """No room behind the clients puts another stdout in its place, so no window can lose one, or leave it lost.
+
+    Source: edge case 165.
+    """
+    taken = re.compile(r"redirect_std|sys\.std(out|err) = |\bdup2\(")
+    rooms = [path for path in SOURCE.rglob("*.py") if path.relative_to(SOURCE).parts[0] not in ("clients", "session")]
+    assert len(rooms) > 100
+    found = {path.name for path in rooms if taken.search(path.read_text(encoding="utf-8"))}
+    assert found == {"__main__.py", "model.py", "delivery.py"}  # a process at its end; children with their own voice
 
 
 @pytest.mark.parametrize("heavy", HEAVY)

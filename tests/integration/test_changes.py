@@ -17,9 +17,8 @@ from looop.model.records import Ask
 from looop.runtime.lock import PulseLock
 from looop.runtime.stop import StopFlag
 from tests.fakes.house import Home
-from tests.fakes.waiting import until
 
-SOON_S, QUIET_S = 5.0, 0.4
+READY_S, SOON_S, QUIET_S = 0.3, 5.0, 0.4
 
 
 class Listening:
@@ -80,10 +79,8 @@ def listen(home: Home) -> Iterator[Callable[..., Listening]]:
     started: list[Listening] = []
 
     def start(wanted: Filter = "any", held: list[str] | None = None, busy_s: float = 0) -> Listening:
-        threads = active_count()
         started.append(Listening(home, wanted, held, busy_s))
-        until(lambda: active_count() > threads + 1, what="the watch")
-        time.sleep(0.2)
+        time.sleep(READY_S)
         return started[-1]
 
     yield start

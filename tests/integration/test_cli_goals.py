@@ -33,6 +33,7 @@ def looop(tmp_path: Path) -> Looop:
     [
         (goal(done="sensor.todya.signal == 1"), ["`done`", "'todya'", "did you mean today?"]),
         (goal(when="sensor.app.signal == 1"), ["reflex #0", "'app'", "there are today"]),
+        (goal(when="due.nihgtly"), ["reflex #0", "a schedule 'nihgtly'", "there are none"]),
         (goal("sensor.app.signal == 1", 'sensor["app"].signal == 1'), ["`done` and reflex #0", "'app'"]),
     ],
 )

@@ -225,7 +225,7 @@ REFUSED = [
 def test_wishes_that_cannot_be(looop: Looop, words: tuple[str, ...], why: str) -> None:
     """One line says why, and nothing is made.
 
-    Source: spec/cli.md §6.
+    Source: spec/cli.md §6, edge case 239.
     """
     said = looop("init", *words)
     assert (said.code, said.out, said.err.count("\n")) == (1, "", 1), said
@@ -236,7 +236,7 @@ def test_wishes_that_cannot_be(looop: Looop, words: tuple[str, ...], why: str) -
 def test_without_a_terminal_and_without_wishes(looop: Looop) -> None:
     """A note says that nothing is asked; a fresh data dir gets no runner, a config that is there stays.
 
-    Source: spec/cli.md §6.
+    Source: spec/cli.md §6, edge case 239.
     """
     said = looop("init")
     assert said.code == 0
@@ -246,6 +246,18 @@ def test_without_a_terminal_and_without_wishes(looop: Looop) -> None:
     said = looop("init")
     assert (said.code, looop.read("config.json")) == (0, '{"tick_command": "x"}')
     assert "nothing to write" in said.out
+
+
+def test_a_key_without_effect_is_shown(looop: Looop) -> None:
+    """`state` says which key of the config does nothing and what was meant, `--json` has it too; and that there is one.
+
+    Source: design §3.
+    """
+    assert looop("state", "--json").json["configured"] is False
+    looop.write("config.json", '{"intervall": 5}')
+    assert f"! {looop.data}/config.json: unknown key intervall: did you mean interval?" in looop("state").out
+    shown = looop("state", "--json").json
+    assert shown["configured"] is True and len(shown["warnings"]) == 1 and shown["damaged"] == []
 
 
 def test_another_place_and_a_link(looop: Looop, tmp_path: Path) -> None:
@@ -335,7 +347,7 @@ def test_a_model_api_is_left_alone(looop: Looop) -> None:
 def test_the_wizard_is_left(looop: Looop, answers: tuple[str, ...]) -> None:
     """Ctrl-C, Ctrl-D and a no end it with 130, and nothing at all has been made.
 
-    Source: spec/cli.md §6, edge cases of init.
+    Source: spec/cli.md §6, edge case 239.
     """
     code, shown = talk(looop, *answers)
     assert code == 130

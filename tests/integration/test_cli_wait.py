@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.command import Looop
-from tests.fakes.waiting import until
+from tests.fakes.waiting import is_watch, until
 
 AT_ONCE_S = 1.0
 READY_S = 0.5
@@ -45,12 +45,12 @@ class Waiting:
 
 
 def watches(fds: str) -> bool:
-    """Whether a process has an inotify descriptor; where that cannot be seen, a moment has to do."""
+    """Whether a process watches files; where that cannot be seen, a moment has to do."""
     folder = Path(fds)
     if not folder.exists():
         return True
     try:
-        return any("inotify" in str(fd.readlink()) for fd in folder.iterdir())
+        return any(is_watch(str(fd.readlink())) for fd in folder.iterdir())
     except OSError:
         return False
 

@@ -124,7 +124,10 @@ def test_short_names(looop: Looop, fleet: Fleet) -> None:
         (("pulse", "x", "--command", PRINT), "looop up"),
         (("w", "x", "--command", "cat"), "{{prompt_file}}"),
         (("w", "x"), "looop init"),
-        (("w", "x", "--command", "no-such-program {{prompt_file}}"), "no-such-program is not on the PATH"),
+        (
+            ("w", "x", "--command", "no-such-program {{prompt_file}}"),
+            "no-such-program is not on the PATH, or cannot be run: install it, or give another command",
+        ),
         (("w", "x", "--command", "/no/such/program {{prompt_file}}"), "/no/such/program"),
         (("w", "x", "--command", PRINT, "--verify", "sudo reboot"), "its verify would never run"),
         (("w", "x", "--frob"), "--frob"),
@@ -389,6 +392,23 @@ def test_restart(looop: Looop, fleet: Fleet) -> None:
     assert now(fleet, "w").alive and task(looop) == "the task"
     assert looop("worker", "show", "w", "--json").json["verify"] == "true"
     assert looop.read("journal.md").count("restart-worker w") == 2
+
+
+def test_a_command_of_several_lines_can_be_pasted(looop: Looop, fleet: Fleet) -> None:
+    """What `worker show` prints below `command:` is, as it stands, a shell command with the same words."""
+    script = "echo 'ready'\n\tif true; then\n  sleep 60; fi"
+    fleet.start("w", ["sh", "-c", script], looop.env)
+    shown = looop("worker", "show", "w").out.partition("command:\n")[2]
+    pasted = looop.in_shell(f"sh() {{ printf '%s' \"$2\"; }}\n{shown}")
+    assert (pasted.code, pasted.out) == (0, script)
+
+
+def test_prune_keeps_what_the_pulse_said(looop: Looop, fleet: Fleet, start: Callable[..., Session]) -> None:
+    """A pulse that has ended is not pruned: `looop log pulse` shows why it ended."""
+    start("echo ready", "pulse")
+    over(fleet, "pulse")
+    assert looop("prune").out == "pruned 0 finished sessions\n"
+    assert "ready" in looop("log", "pulse").out
 
 
 def test_prune(looop: Looop, fleet: Fleet, start: Callable[..., Session]) -> None:

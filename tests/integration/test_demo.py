@@ -21,6 +21,7 @@ from looop.model.records import CostRow
 from looop.model.world import Change
 from looop.state.open import open_house
 
+DEMO = [sys.executable, "-m", "looop", "demo"]
 GIT = shutil.which("git")
 HOSTILE = """\
 [user]
@@ -86,12 +87,11 @@ class Machine:
             "TMPDIR": str(self.scratch),
             "XDG_STATE_HOME": str(folder / "state"),
             "LANG": "C.UTF-8",
-        }
+        } | {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
 
     def start(self, *words, **env):
-        command = [sys.executable, "-m", "looop", "demo", *words]
         return subprocess.Popen(
-            command,
+            [*DEMO, *words],
             env=self.env | env,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -189,10 +189,10 @@ def test_keeps_a_world_in_its_desired_state(machine):
     journal = (root / "looop" / "journal.md").read_text()
     assert journal.count("reflex tests-green#0 · start-worker tests-green") == 2
     outcomes = [json.loads(path.read_text()) for path in (root / "looop" / "runs").glob("*/outcome.json")]
-    assert sorted(outcome["source"] for outcome in outcomes) == ["none"] * 4 + ["reflex tests-green#0"] * 2
+    assert sorted(outcome["source"] for outcome in outcomes) == ["none"] * 5 + ["reflex tests-green#0"] * 2
     assert not (root / "looop" / "cost.jsonl").exists()
     assert not list((root / "looop").glob("runs/*/prompt.md"))
-    assert "7 beats, 2 repairs, 0 model calls, $0.00" in out
+    assert "8 beats, 2 repairs, 1 question, 0 model calls, $0.00" in out
     verdict = json.loads((root / "looop" / "verify" / "tests-green.json").read_text())
     assert verdict["ok"] is True
     assert git(root / "app", "worktree", "list").count("\n") == 0
@@ -200,9 +200,10 @@ def test_keeps_a_world_in_its_desired_state(machine):
     assert not (machine.folder / "state").exists()
 
 
-def test_what_it_says_to_look_at_can_be_looked_at(machine):
+@pytest.mark.parametrize("answer", ["yes", "no", "later"])
+def test_what_it_says_to_look_at_can_be_looked_at(machine, answer):
     """Every command in the list at the end of --keep works, with the configuration of whoever types it."""
-    _, out, _ = machine.demo("--keep")
+    _, out, _ = machine.demo("--keep", "--answer", answer)
     commands = out.split("Kept for you to look at\n")[1].splitlines()
     words = [re.split(r"   +", line.strip())[0] for line in commands]
     assert words[-1].startswith("rm -rf ")
@@ -246,7 +247,7 @@ def test_a_signal_leaves_nothing(machine, at, signals, expected):
     code, out, err = machine.interrupted(**machine.put_git(GIT_WRAPPER), DEMO_AT=str(at), DEMO_SIGNALS=signals)
     assert code == expected, (out, err)
     assert "Traceback" not in err
-    assert "7 beats" not in out
+    assert "8 beats" not in out
     assert machine.left() == []
 
 
@@ -312,8 +313,8 @@ class Planted(Loop):
         copy.data_dir = data_dir
         return copy
 
-    def demo(self, *, keep):
-        tell(self, keep=keep, repair=self.repair)
+    def demo(self, *, keep, answer=None):
+        tell(self, keep=keep, answer=answer, repair=self.repair)
 
 
 APP = '"$(git rev-parse --git-common-dir)/.."'
@@ -364,7 +365,7 @@ class Spending(Planted):
 def test_the_bill_is_counted(tmp_path, monkeypatch):
     """The number of model calls comes from the ledger: one row in it, and the demo fails."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with pytest.raises(NotAsPromised, match="expected no model to be asked, but 7 model calls"):
+    with pytest.raises(NotAsPromised, match="expected no model to be asked, but 3 model calls"):
         tell(Spending(), keep=False)
 
 

@@ -35,6 +35,11 @@ GOOD: dict[str, dict[str, Any]] = {
 FIELDS = sorted({*GOOD["asks"], *GOOD["answers"], *GOOD["tells"], "detach", "taken", "expires", "urgency", "outcome"})
 NAMES = [b"w-1", b"w-2", b"w-" + b"9" * 30, b"w-\xd9\xa3", b"..", b"a\\b", b"w-1\x1b[31m", b"w-\xff\xfe", b"w 1", b"-"]
 
+VERBS = (
+    *("asks", "asks --json", "asks w-1", "asks --all", "asks --all --json", "state", "told w", "told w-1 --json"),
+    *("answer w-1 yes", "answer w-1 --option 2", "answer w-1 --force no", "ask withdraw w-1", "ask withdraw w-2"),
+)
+
 odd_values = st.one_of(
     st.none(),
     st.booleans(),
@@ -80,7 +85,7 @@ def test_nothing_in_the_mailbox_breaks_anything(found: Files) -> None:
     with place(found) as home:
         beats(home)
         contract(home)
-        for words in ("asks", "asks --json", "state", "told w", "answer w-1 yes", "answer w-1 --force no", "told w-1"):
+        for words in VERBS:
             verb(*words.split())
         contract(home)
         beats(home)

@@ -31,11 +31,12 @@ def run(clone, *words):
 
 
 def test_the_demo_installs_looop_and_tells_its_story(clone):
-    """`scripts/demo` works on a clone nobody has touched: its worker repairs what broke, and no model is called."""
-    done = run(clone, "scripts/demo")
+    """`scripts/demo` works on a clone nobody has touched and hands its words on: the worker asks, and repairs."""
+    done = run(clone, "scripts/demo", "--answer", "yes")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The worker, in a terminal of its own" in done.stdout
-    assert "2 repairs, 0 model calls" in done.stdout
+    assert "2 repairs, 1 question, 0 model calls" in done.stdout
+    assert "yes (given by --answer)" in done.stdout
     assert not os.path.exists(os.path.join(clone[1]["HOME"], ".local"))
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from looop.contract.local import Local
 from looop.contract.updown import Down, down, up
 from looop.runtime.lock import holder, is_held, startup_lock
 from looop.session.fleet import Session
@@ -261,6 +262,28 @@ def test_a_pulse_may_log_json(looop: Running) -> None:
     until(lambda: log.exists() and b"tick." in log.read_bytes(), what="log lines")
     lines = [line for line in log.read_text().replace("\r", "").split("\n")[:-1] if line]
     assert len(lines) >= 2 and all("event" in json.loads(line) for line in lines)
+
+
+def test_up_before_init_is_about_init(looop: Running) -> None:
+    """Without a config it says so and names `init`, whatever runner is missing, and nothing is started.
+
+    Source: edge case 225.
+    """
+    (looop.data / "config.json").unlink()
+    said = looop("up", env={"PATH": "/nonexistent"})
+    assert (said.code, said.out) == (1, "") and "not initialized" in said.err and "looop init" in said.err
+    assert "PATH" not in said.err and processes_of(looop.data) == []
+
+
+def test_the_log_format_of_the_pulse_is_not_ours(looop: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--json goes to the pulse with the environment it is given; ours is as it was before. Source: edge case 228."""
+    for name, value in looop.env.items():
+        monkeypatch.setenv(name, value)
+    before = dict(os.environ)
+    local = Local()
+    assert local.up(json_log=True) and dict(os.environ) == before
+    child = looop.session(PULSE).child_pid
+    assert child and environ(child)["LOOOP_LOG_FORMAT"] == "json"
 
 
 @pytest.mark.parametrize("config", ["{broken", '{"interval": "often"}', "[]"])

@@ -176,7 +176,7 @@ def _validate(house: House, move: StartWorker) -> Launch:
         raise Refused(f"worker {move.id} is already running: `looop screenshot {move.id}` shows it")
     template, root = config.worker_command or "", house.setting.root
     script = launch_script(template, move.command, _prompt_file(house, move.id), root, move.id, _retries(house))
-    _check_program(house, override or template)
+    _check_program(house, override or template, "give another command" if override else "`looop init` another")
     label = program_word(override or template)
     return Launch(move, script, worker_prompt(move.id, root, move.prompt, runner=label), label)
 
@@ -261,14 +261,14 @@ def _check_verify(house: House, command: str) -> None:
         )
 
 
-def _check_program(house: House, command: str) -> None:
+def _check_program(house: House, command: str, instead: str) -> None:
     """The command's program must be there, where its word can be told without a shell. Source: edge case 236."""
     word = _program_in(command)
     if word is None or word in _OF_THE_SHELL.split():
         return
     place = os.path.join(house.setting.root, word) if "/" in word else word
     if shutil.which(place, path=house.setting.env.get("PATH")) is None:
-        raise Refused(f"{word} is not on the PATH, or cannot be run: install it, or `looop init` another")
+        raise Refused(f"{word} is not on the PATH, or cannot be run: install it, or {instead}")
 
 
 def _program_in(command: str) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from looop.act.launch import kill_worker, start_worker
+from looop.act.schedules import in_zone, record_of
 from looop.act.shell import run_shell
 from looop.model.decision import check_move
 from looop.model.errors import Invalid, Refused
@@ -24,14 +25,11 @@ from looop.model.moves import (
     WriteSchedule,
     WriteSensor,
 )
-from looop.model.records import Schedule
 from looop.rules.goals import parse_goal
 from looop.rules.launch import names_prompt
 from looop.rules.shell import tripped
 from looop.runtime.clock import second_stamp
 from looop.state.house import House
-
-_MAX_TIME = 2**62
 
 
 def perform(
@@ -41,14 +39,20 @@ def perform(
     *,
     journal: str = "",
     goal: str | None = None,
+    seen_at: int | None = None,
     begin: Callable[[], object] | None = None,
 ) -> str:
     """Carry the move out for the loop and return the line that was journaled. `goal` is what a reflex acts for.
+
+    `seen_at` is when the world was looked at that it was decided on, and `now` without it: the goal has been acted on
+    as of then, or a schedule that ran since would never be seen.
 
     A run_shell or start_worker calls `begin` once it is announced, and does nothing when that raises. Raises a
     LooopError whose text a model or a person can act on; then nothing was journaled or stamped.
     """
     checked = check_move(move)
+    if isinstance(checked, WriteSchedule):
+        checked = in_zone(house, checked, now)
     close: Callable[[], object] | None = None
     if isinstance(checked, RunShell):
         close = run_shell(house, checked.cmd, checked.reason or checked.cmd, now, begin=begin).close
@@ -57,8 +61,8 @@ def perform(
     else:
         _EFFECTS[type(checked)](house, checked, now)
     if acted_on := move.goal or goal:
-        house.best_effort("goal activity", lambda: house.guards.stamp(acted_on, now))
-    line = journal.strip() or move.summary
+        house.best_effort("goal activity", lambda: house.guards.stamp(acted_on, now if seen_at is None else seen_at))
+    line = journal.strip() or checked.summary
     house.note(line, now)
     if close:
         close()
@@ -77,7 +81,7 @@ def _write_goal(house: House, move: WriteGoal, now: int) -> None:
         raise Invalid(f"goal {move.id} not written: {error}") from None
     allow = house.setting.knobs.shell_allow_dangerous == 1
     for n, reflex in enumerate(spec.reflexes):
-        if why := _why_never(reflex.move, allow=allow):
+        if why := _why_never(reflex.move, allow=allow) or _no_schedule(house, reflex.move, now):
             raise Refused(f"goal {move.id} not written: reflex #{n} would never run: {why}")
     house.goals.write(move.id, move.body)
 
@@ -93,6 +97,16 @@ def _why_never(move: AnyMove, *, allow: bool) -> str:
             return "its command has no {{prompt_file}}, where the worker finds its task"
     reason = "" if allow else tripped(command)
     return f"{reason} (a person may allow it with LOOOP_SHELL_ALLOW_DANGEROUS=1)" if reason else ""
+
+
+def _no_schedule(house: House, move: AnyMove, now: int) -> str:
+    """Why a reflex could never write its schedule, empty when it may."""
+    if isinstance(move, WriteSchedule):
+        try:
+            in_zone(house, move, now)
+        except Invalid as error:
+            return str(error)
+    return ""
 
 
 def _archive_goal(house: House, move: ArchiveGoal, now: int) -> None:
@@ -113,11 +127,7 @@ def _write_playbook(house: House, move: WritePlaybook, now: int) -> None:
 
 
 def _write_schedule(house: House, move: WriteSchedule, now: int) -> None:
-    if move.in_s is not None:
-        schedule = Schedule(at=min(now + move.in_s, _MAX_TIME), note=move.note)
-    else:
-        schedule = Schedule(every_s=move.every_s, anchor=now, note=move.note)
-    house.schedules.write(move.name, schedule)
+    house.schedules.write(move.name, record_of(move, now))
 
 
 def _drop_schedule(house: House, move: DropSchedule, now: int) -> None:

@@ -1,6 +1,7 @@
 """Environment knobs: one table, read once per process. Source: spec/cli.md §3, edge cases 235, 259.
 
-A knob that is set to something else than a number, whole but for amounts of money, takes its default, and says so once.
+A knob that is set to something else than a number, whole but for amounts of money, takes its default, and says so once;
+so does one that takes a word.
 """
 
 import math
@@ -9,10 +10,11 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 _AMOUNTS = ("max_daily_usd", "max_goal_usd")
+_WORDS = {"watch": ("auto", "events", "poll")}
 
 
 class Knobs(Struct, frozen=True):
-    """Every number a person may set by environment; seconds, bytes or counts. 0 mostly means: no limit."""
+    """What a person may set by environment: mostly numbers, seconds, bytes or counts; 0 mostly means: no limit."""
 
     interval: int | None = None
     max_next_interval: int | None = None
@@ -50,6 +52,7 @@ class Knobs(Struct, frozen=True):
     max_daily_usd: float | None = None
     max_goal_usd: float | None = None
     runner_retry_match: str = ""
+    watch: str = "auto"
 
 
 class BadKnob(Struct, frozen=True):
@@ -57,7 +60,7 @@ class BadKnob(Struct, frozen=True):
 
     var: str
     value: str
-    default: float | None
+    default: float | str | None
 
 
 def read_knobs(environ: Mapping[str, str]) -> tuple[Knobs, list[BadKnob]]:
@@ -70,14 +73,16 @@ def read_knobs(environ: Mapping[str, str]) -> tuple[Knobs, list[BadKnob]]:
             continue
         if field == "runner_retry_match":
             values[field] = environ[var]
-        elif (number := _number(field, environ[var])) is not None:
-            values[field] = number
+        elif (value := _value(field, environ[var])) is not None:
+            values[field] = value
         else:
             bad.append(BadKnob(var=var, value=environ[var], default=getattr(Knobs(), field)))
     return Knobs(**values), bad  # type: ignore[arg-type]  # the table decides which field holds what
 
 
-def _number(field: str, text: str) -> float | None:
+def _value(field: str, text: str) -> float | str | None:
+    if field in _WORDS:
+        return text if text in _WORDS[field] else None
     if field not in _AMOUNTS:
         return whole_number(text)
     try:

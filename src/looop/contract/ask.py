@@ -32,10 +32,11 @@ from looop.model.workers import PULSE
 from looop.rules.answers import is_refusal
 from looop.runtime.clock import minute_stamp
 from looop.runtime.command import Stop, pause
+from looop.runtime.inotify import Kind
 from looop.state.house import House
 from looop.state.mailbox import Settled
 
-_WATCHED = ("asks", "answers")
+_WATCHED: dict[str, Kind] = {"answers": "placed", "asks": "gone"}  # of a hundred sleepers as few as can be wake
 _LOOK_S = 10.0
 _SETTLE_S = 0.25  # an editor empties a file before it fills it
 _LAST_SECOND_S = 0.05  # the clock tells whole seconds
@@ -112,9 +113,11 @@ class _Wait:
     def _watch(self) -> str:
         from looop.runtime.watch import Watcher
 
-        knobs = self._house.setting.knobs
+        setting = self._house.setting
+        knobs = setting.knobs
         limit_s, poll_s = knobs.ask_timeout_s, max(knobs.ask_poll_ms, 10) / 1000
-        watcher = Watcher(self._house.setting.root, _WATCHED, self._is_mine, self._once, poll_s)
+        mine = f"{self._id}.json"
+        watcher = Watcher(setting.root, _WATCHED, mine, self._once, poll_s, setting.unwatched, brief=True)
         until = monotonic() + limit_s if limit_s else None
         watcher.start()
         try:
@@ -132,7 +135,10 @@ class _Wait:
 
         Raises Corrupt, Missing, Refused.
         """
-        answer, asked = self._read(), self._house.mailbox.ask_of(self._id)
+        answer = self._read()
+        if isinstance(answer, Answer):
+            return self._outcome(answer)
+        asked = self._house.mailbox.ask_of(self._id)
         if answer is None and asked is not None:
             answer = self._expire()
         if answer is None and asked is None and (away := self._house.mailbox.put_away(self._id)):
@@ -188,9 +194,6 @@ class _Wait:
         if isinstance(answer, Fault) and answer.kind == "corrupt":
             raise Corrupt(f"{answer.why}. `looop answer --force {self._id} …` repairs it; then ask again")
         return answer
-
-    def _is_mine(self, _folder: str, name: str) -> bool:
-        return name == f"{self._id}.json"
 
     def _once(self, sentence: str) -> None:
         if sentence not in self._said:

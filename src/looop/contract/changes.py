@@ -59,7 +59,7 @@ def wait_for(
     say: Say | None = None,
 ) -> Woke:
     """The first change; one that names nothing when `timeout_s` is over before there is any."""
-    watch, flag = _Watch(house, wanted, held, say), StopFlag() if timeout_s is not None else None
+    watch, flag = _Watch(house, wanted, held, say, brief=True), StopFlag() if timeout_s is not None else None
     timer = Timer(timeout_s or 0, flag.request) if flag else None
     if timer:
         timer.daemon = True
@@ -89,7 +89,10 @@ def held_asks(house: House, since: str) -> frozenset[str]:
 class _Watch:
     """One caller's view: what it has been told of, and the marks of the rest. See Note [Nothing is missed]."""
 
-    def __init__(self, house: House, wanted: Filter, held: Collection[str] | None, say: Say | None) -> None:
+    def __init__(
+        self, house: House, wanted: Filter, held: Collection[str] | None, say: Say | None, *, brief: bool = False
+    ) -> None:
+        self._brief = brief
         self._house, self._ends = house, _ENDS[wanted]
         self._say = say or (lambda _: None)
         self._known = set(held or ())
@@ -100,12 +103,14 @@ class _Watch:
 
     def news(self, stop: Stop) -> Generator[Woke, None, None]:
         """Every change, until `stop`."""
-        watcher = Watcher(self._house.setting.root, WATCHED, _matters, self._say, self._poll_s)
+        setting = self._house.setting
+        why_not, brief = setting.unwatched, self._brief
+        watcher = Watcher(setting.root, WATCHED, _matters, self._say, self._poll_s, why_not, brief=brief)
         watcher.start()
         try:
             self._marks = self._read_marks()
             self._pending = self._ids(self.mail())
-            unsettled = False
+            unsettled = warm = False
             while True:
                 mail = self.mail()
                 woke = self._asked(mail) or (None if unsettled else self._changed(mail) or self._beating(mail))
@@ -117,6 +122,7 @@ class _Watch:
                     pause(stop, _SETTLE_S)
                     unsettled = False
                 elif not woke:
+                    warm = warm or bool(state_of(self._house, mail))
                     unsettled = self._sleep(watcher, stop)
         finally:
             watcher.stop()

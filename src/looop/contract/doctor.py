@@ -129,8 +129,8 @@ def _disk(house: House) -> Finding:
 
 def _watching(house: House) -> Finding:
     """A real change must end a real wait."""
-    degraded: list[str] = []
-    watcher = Watcher(house.setting.root, ("",), lambda _, name: name == PROBE, degraded.append)
+    degraded, why_not = list[str](), house.setting.unwatched
+    watcher = Watcher(house.setting.root, ("",), lambda _, name: name == PROBE, degraded.append, why_not=why_not)
     watcher.start()
     try:
         house.store.write(PROBE, b"watched\n", durable=False)
@@ -138,8 +138,12 @@ def _watching(house: House) -> Finding:
     finally:
         watcher.stop()
         discard(house.store, PROBE)
-    if degraded:
+    if degraded and not why_not:
         return Finding("watching", "warn", degraded[0], "raise fs.inotify.max_user_watches and max_user_instances")
+    if degraded and house.setting.knobs.watch == "auto":
+        return Finding("watching", "warn", degraded[0], "a data dir on a local disk; or LOOOP_WATCH=events")
+    if degraded:
+        return Finding("watching", "ok", degraded[0])
     if not seen:
         said = f"a changed file was not noticed within {_EVENT_S:g}s (a network disk?)"
         return Finding("watching", "warn", said, "the pulse looks again at every interval: keep it short")

@@ -6,7 +6,7 @@ from looop.model.errors import Invalid, LooopError
 from looop.model.moves import WriteGoal
 from looop.model.prompt import GoalStatus
 from looop.model.world import goals_of
-from looop.rules.cel import sensors_named
+from looop.rules.cel import due_named, sensors_named
 from looop.rules.goals import GoalSpec, declares, parse_goal, unfenced_key
 from looop.sense.gather import read_world
 from looop.state.house import House
@@ -21,7 +21,10 @@ def views(house: House) -> list[GoalView]:
 
 
 def doubts(house: House, move: WriteGoal) -> list[str]:
-    """What the author of a goal may not have meant, in a sentence each: sensors that are not there, missing fences."""
+    """What the author of a goal may not have meant, in a sentence each.
+
+    Sensors and schedules that are not there, missing fences.
+    """
     if key := unfenced_key(move.body):
         fences = "front matter stands between two lines `---`, the first of them line 1"
         return [f"goal {move.id}: `{key}:` counts as prose and declares nothing: {fences}"]
@@ -29,22 +32,25 @@ def doubts(house: House, move: WriteGoal) -> list[str]:
     wheres = [("`done`", spec.done)] if spec.done else []
     wheres += [(f"reflex #{n}", reflex.when) for n, reflex in enumerate(spec.reflexes)]
     try:
-        there = {sensor.stem for sensor in house.sensors.all()}
+        sensors, schedules = {sensor.stem for sensor in house.sensors.all()}, set(house.schedules.all())
     except LooopError:
         return []
-    named: dict[str, list[str]] = {}
-    for where, expression in wheres:
-        for name in sorted(sensors_named(expression) - there):
-            named.setdefault(name, []).append(where)
-    return [_missing(move.id, name, places, there) for name, places in named.items()]
+    found = []
+    for what, there, names_in in (("sensor", sensors, sensors_named), ("schedule", schedules, due_named)):
+        named: dict[str, list[str]] = {}
+        for where, expression in wheres:
+            for name in sorted(names_in(expression) - there):
+                named.setdefault(name, []).append(where)
+        found += [_missing(move.id, what, name, places, there) for name, places in named.items()]
+    return found
 
 
-def _missing(goal: str, name: str, places: list[str], there: set[str]) -> str:
+def _missing(goal: str, what: str, name: str, places: list[str], there: set[str]) -> str:
     from difflib import get_close_matches
 
     close = get_close_matches(name, sorted(there), n=1)
     hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(there)) or 'none'}"
-    return f"goal {goal}: {' and '.join(places)} will read unknown until there is a sensor {name!r}: {hint}"
+    return f"goal {goal}: {' and '.join(places)} will read unknown until there is a {what} {name!r}: {hint}"
 
 
 def _spec(move: WriteGoal) -> GoalSpec:

@@ -4,13 +4,13 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from looop.contract.policy import GoalView, GoalWritten, ScheduleView, SensorRun, SensorView, ShellRun
+from looop.contract.policy import GoalView, GoalWritten, ShellRun
 from looop.contract.questions import AskView, Hearing, Question, Questions, Reply
+from looop.contract.timetable import Run, ScheduleView, ScheduleWritten
 from looop.contract.verbs import Filter, StateView, Stop, Woke, WorkerDetail
 from looop.model.errors import Missing, Refused, Unwritable
 from looop.model.ids import require_id
-from looop.model.moves import AnyMove, RunShell, WriteGoal, WriteSensor
-from looop.model.records import Fault
+from looop.model.moves import AnyMove, RunShell, WriteGoal, WriteSchedule, WriteSensor
 from looop.model.workers import WorkerRow
 from looop.state.open import open_house, settle_or_say
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from looop.contract.notices import Wishes
     from looop.contract.notifier import Notifier
     from looop.contract.screens import Format, Screenshot
+    from looop.contract.sensors import SensorRun, SensorView
     from looop.contract.setup import Plan, Setup, Wiring
     from looop.contract.transcript import Transcript
     from looop.contract.updown import Down
@@ -201,12 +202,12 @@ class Local:
 
         return GoalWritten(self.steer(move, journal), doubts(self._house, move))
 
-    def sensors(self) -> list[SensorView]:
+    def sensors(self) -> "list[SensorView]":
         from looop.contract.sensors import views
 
         return views(self._house)
 
-    def try_sensor(self, name: str) -> SensorRun:
+    def try_sensor(self, name: str) -> "SensorRun":
         from looop.contract.sensors import try_out
 
         return try_out(self._house, name)
@@ -229,19 +230,24 @@ class Local:
         return self._house.playbook.versions()
 
     def schedules(self) -> list[ScheduleView]:
-        import msgspec
+        from looop.contract.schedules import views
 
-        from looop.rules.due import probe
+        return views(self._house)
 
-        now = self._house.setting.clock.now()
-        views = []
-        for name, schedule in sorted(self._house.schedules.all().items()):
-            signal, detail = probe(schedule, now)
-            if isinstance(schedule, Fault):
-                detail = detail | {"error": schedule.why}
-            record = None if isinstance(schedule, Fault) else msgspec.to_builtins(schedule)
-            views.append(ScheduleView(name=name, record=record, signal=signal, detail=detail))
-        return views
+    def schedule(self, name: str) -> ScheduleView:
+        from looop.contract.schedules import view
+
+        return view(self._house, name)
+
+    def write_schedule(self, move: WriteSchedule, journal: str = "", at: str = "") -> ScheduleWritten:
+        from looop.contract.schedules import write
+
+        return write(self._house, move, journal, at)
+
+    def upcoming(self, expression: str, tz: str | None = None) -> list[Run]:
+        from looop.contract.schedules import upcoming
+
+        return upcoming(self._house, expression, tz)
 
     def journal(self, count: int) -> list[str]:
         return self._house.journal.tail(count)

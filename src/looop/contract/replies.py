@@ -19,7 +19,7 @@ from looop.contract.targets import read_secret
 from looop.contract.verbs import Contract
 from looop.model.errors import Corrupt, Invalid, LooopError, Missing, Refused
 from looop.model.notices import Nonce
-from looop.model.records import Answer, Ask
+from looop.model.records import Answer
 from looop.model.text import to_json
 from looop.state.house import House
 from looop.state.notices import Nonces
@@ -80,8 +80,10 @@ class Replies:
 
     def _answer(self, reply: _Reply) -> Said:
         try:
-            text = self._text(reply)
-            return Said(200, self._contract.answer(reply.ask, text, by="notify"))
+            if (reply.answer is None) == (reply.option is None):
+                raise Invalid("expected either an answer or an option")
+            said = self._contract.answer(reply.ask, reply.answer or "", option=reply.option, by="notify")
+            return Said(200, said)
         except Missing as error:
             return Said(404, str(error))
         except Invalid as error:
@@ -90,18 +92,6 @@ class Replies:
             settled = self._house.mailbox.answer_of(reply.ask)
             gone = settled is None or (isinstance(settled, Answer) and settled.outcome != "answered")
             return Said(410 if gone else 409, str(error))
-
-    def _text(self, reply: _Reply) -> str:
-        if (reply.answer is None) == (reply.option is None):
-            raise Invalid("expected either an answer or an option")
-        if reply.option is None:
-            return reply.answer or ""
-        ask = self._house.mailbox.ask_of(reply.ask)
-        if not isinstance(ask, Ask):
-            raise Missing(f"no ask {reply.ask!r}")
-        if not 1 <= reply.option <= len(ask.options):
-            raise Invalid(f"{reply.ask} has no option {reply.option}: it has {len(ask.options)}")
-        return ask.options[reply.option - 1]
 
 
 def is_signed(token: str, ts: int, nonce: str, body: bytes, signature: str) -> bool:

@@ -18,16 +18,19 @@ import signal
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from time import monotonic
 from types import FrameType
 
 from looop.config.paths import program
 from looop.model.errors import LooopError, Missing, Unwritable
-from looop.runtime.command import Command
+from looop.runtime.command import Command, pause
 from looop.runtime.proc import Processes
-from looop.state.open import open_house
+from looop.state.house import House
+from looop.state.open import NoStop, open_house
 
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _DEADLINE_S = 60
+_LAST_WORDS_S, _LOOK_S = 2.0, 0.05
 _HINT = "install it (apt-get, dnf, apk or brew install {0}) and try again"
 _GIT_CONFIG = """\
 [user]
@@ -105,17 +108,33 @@ class Scratch:
         self.git("commit", "--quiet", "--message", subject)
         return self.git("rev-parse", "--short", "HEAD")
 
+    def path(self, name: str) -> str:
+        """Where a file beside the repository is."""
+        return os.path.join(self.root, name)
+
     def write(self, name: str, text: str) -> None:
         """Write a file beside the repository."""
-        _write(os.path.join(self.root, name), text)
+        _write(self.path(name), text)
+
+    def read(self, name: str) -> str:
+        """What a file beside the repository says; "" while there is none."""
+        try:
+            with open(self.path(name), encoding="utf-8") as file:
+                return file.read()
+        except FileNotFoundError:
+            return ""
+
+    def looop(self, *words: str) -> str:
+        """What a looop command prints for this data dir, run as a person runs it. Raises Failed."""
+        return self.run(program(), *words, env=dict(self._house().setting.env, PYTHONIOENCODING="utf-8"))
 
     def git(self, *words: str) -> str:
         """What git prints in the repository. Raises Failed."""
         return self.run("git", *words)
 
-    def run(self, *argv: str) -> str:
+    def run(self, *argv: str, env: Mapping[str, str] | None = None) -> str:
         """What a command prints in the repository. Raises Failed."""
-        ended = Processes().run(Command(argv=argv, cwd=self.app, deadline_s=_DEADLINE_S))
+        ended = Processes().run(Command(argv=argv, cwd=self.app, env=env, deadline_s=_DEADLINE_S))
         self.checkpoint()
         said = ended.output.decode("utf-8", "replace").strip()
         if ended.code != 0:
@@ -125,7 +144,7 @@ class Scratch:
 
     def model_calls(self) -> int:
         """How often a model was asked: each time leaves a row in the ledger and a prompt in a run bundle."""
-        ledger = open_house(data_dir=self.data_dir)[0].ledger.read()
+        ledger = self._house().ledger.read()
         runs = os.path.join(self.data_dir, "runs")
         prompts = [name for name in os.listdir(runs) if os.path.exists(os.path.join(runs, name, "prompt.md"))]
         return max(len(ledger.rows) + ledger.damaged, len(prompts))
@@ -136,6 +155,9 @@ class Scratch:
             return "looop"
         path, here = program(), os.path.join(os.path.abspath(""), "")
         return shlex.quote(path.removeprefix(here))
+
+    def _house(self) -> House:
+        return open_house(data_dir=self.data_dir)[0]
 
 
 class _Signals:
@@ -199,10 +221,16 @@ def _make_folder() -> str:
 
 
 def _remove(root: str) -> None:
-    try:
-        shutil.rmtree(root)
-    except OSError as error:
-        raise Unwritable(f"cannot remove the scratch folder {root}: {error.strerror}; remove it by hand") from None
+    """Remove the folder, also while the supervisor of a worker that has just ended writes its last record there."""
+    deadline = monotonic() + _LAST_WORDS_S
+    while True:
+        try:
+            return shutil.rmtree(root)
+        except OSError as error:
+            if monotonic() > deadline:
+                why = f"{error.strerror}; remove it by hand"
+                raise Unwritable(f"cannot remove the scratch folder {root}: {why}") from None
+        pause(NoStop(), _LOOK_S)
 
 
 def _write(path: str, text: str, *, append: bool = False) -> None:

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from msgspec import Struct
+
 from looop.contract.observe import last_beat_age
-from looop.contract.policy import SensorRun, SensorView
 from looop.model.errors import LooopError, Missing, Refused
 from looop.model.world import Reading
 from looop.rules.world import read_snapshot
@@ -14,6 +15,37 @@ from looop.state.house import House
 from looop.state.sensors import Sensor
 
 _NANO = 10**9
+
+
+class SensorView(Struct, frozen=True):
+    """One sensor and its last reading. `error` is empty when all is well.
+
+    `age_s` is how long ago the sensor ran last for the loop, None when it has not run yet.
+    """
+
+    name: str
+    file: str
+    interval_s: int
+    trust: str
+    error: str
+    signal: Any
+    age_s: int | None
+
+
+class SensorRun(Struct, frozen=True):
+    """A sensor run for trying: what the loop would publish, whether it would call that good, and what would wake it.
+
+    Output that is not JSON is good and compared as a whole: `is_json` is False then, and `signal` None.
+    """
+
+    name: str
+    ok: bool
+    error: str
+    output: str
+    stderr: str
+    is_json: bool
+    signal: Any
+    seconds: float
 
 
 def views(house: House) -> list[SensorView]:

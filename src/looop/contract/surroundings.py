@@ -1,14 +1,16 @@
 """What a client may know of its surroundings without reading the environment itself."""
 
+import shlex
+
 from looop.config.knobs import Knobs, variable
-from looop.config.paths import environment, find_paths
+from looop.config.paths import environment, find_paths, program
 from looop.config.terminal import debugging, may_colour
 from looop.model.errors import NoHome
 from looop.runtime.clock import SystemClock, wall_clock
 from looop.runtime.command import pause as _pause
 from looop.state.open import NoStop
 
-__all__ = ["debugging", "knob_names", "local_time", "may_colour", "pause", "places"]
+__all__ = ["call", "debugging", "knob_names", "local_time", "may_colour", "pause", "places"]
 
 
 def pause(seconds: float) -> None:
@@ -33,3 +35,10 @@ def places() -> dict[str, str]:
     except NoHome:
         return {}
     return {"data dir": paths.data_dir, "config": paths.config_file}
+
+
+def call() -> str:
+    """The words that call this program for this data dir, from any place and any environment. Raises NoHome."""
+    paths = find_paths(environment())
+    config = [f"LOOOP_CONFIG={shlex.quote(paths.given_config)}"] if paths.given_config else []
+    return " ".join([f"LOOOP_DATA_DIR={shlex.quote(paths.data_dir)}", *config, shlex.quote(program())])

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msgspec import Struct
 
-from looop.contract.policy import GoalView, GoalWritten, ScheduleView, SensorRun, SensorView, ShellRun
+from looop.contract.policy import GoalView, GoalWritten, ShellRun
 from looop.contract.questions import AskView, Hearing, Question, Questions, Reply
-from looop.model.moves import AnyMove, RunShell, WriteGoal
+from looop.contract.timetable import Run, ScheduleView, ScheduleWritten
+from looop.model.moves import AnyMove, RunShell, WriteGoal, WriteSchedule
 from looop.model.prompt import GoalStatus
 from looop.model.records import Ask, Parked
 from looop.model.report import BeatReport
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from looop.contract.notices import Wishes
     from looop.contract.notifier import Notifier
     from looop.contract.screens import Format, Screenshot
+    from looop.contract.sensors import SensorRun, SensorView
     from looop.contract.setup import Plan, Setup, Wiring
     from looop.contract.transcript import Transcript
     from looop.contract.updown import Down
@@ -69,6 +71,7 @@ class StateView(Struct, frozen=True):
     `failing` is None while all is well, `parked` while the runner is not at its usage limit. `damaged` says in a
     sentence each what is there and cannot be read, the config included; nothing of it is in the other fields.
     `asks` wait for an answer; `stranded` are those whose worker waits no more.
+    `warnings` says what of the config has no effect, `configured` whether there is one, which `up` needs.
     """
 
     world_hash: str
@@ -89,6 +92,8 @@ class StateView(Struct, frozen=True):
     failing: Failing | None
     damaged: list[str]
     stranded: list[Ask] = []
+    warnings: list[str] = []
+    configured: bool = False
 
 
 class Woke(Struct, frozen=True):
@@ -148,7 +153,7 @@ class Contract(Protocol):
         """End it if it is alive, start the same again, say so in one line. Journaled. Raises Missing, Refused."""
 
     def prune_workers(self) -> list[str]:
-        """Remove every session that has ended; their ids. Raises Unreadable, Unwritable."""
+        """Remove every worker's session that has ended; their ids. Raises Unreadable, Unwritable."""
 
     def screenshot(self, session_id: str, shown: "Format" = "plain", *, trim: bool = True) -> "Screenshot":
         """The screen of a session, the pulse's too, as it is or was at its end. Raises Missing, Unreadable."""
@@ -211,8 +216,8 @@ class Contract(Protocol):
     ) -> str:
         """Answer a question with a text, or its n-th option, and say so in one line; `force` replaces an answer.
 
-        `by` names the way the answer came, for the record. Raises Invalid, Missing; Refused when it is settled, or
-        nobody waits for it any more.
+        `by` names the way it came, for the record. Raises Invalid, Missing; Refused when it is settled, or nobody
+        waits for it any more.
         """
 
     def withdraw(self, ask_id: str, why: str = "") -> str:
@@ -243,13 +248,13 @@ class Contract(Protocol):
     def goal(self, goal: str) -> GoalView:
         """One live goal. Raises Missing."""
 
-    def sensors(self) -> list[SensorView]:
+    def sensors(self) -> "list[SensorView]":
         """Every sensor."""
 
     def write_goal(self, move: WriteGoal, journal: str = "") -> GoalWritten:
         """Create or replace a goal. Journaled. Raises Invalid, and Refused where a reflex could never run."""
 
-    def try_sensor(self, name: str) -> SensorRun:
+    def try_sensor(self, name: str) -> "SensorRun":
         """Run one sensor without publishing its reading. Raises Missing, and Refused where the loop would not."""
 
     def remove_sensor(self, name: str, journal: str = "") -> str:
@@ -262,7 +267,19 @@ class Contract(Protocol):
         """Names of the kept versions, oldest first."""
 
     def schedules(self) -> list[ScheduleView]:
-        """Every schedule."""
+        """Every schedule, with its next run. Raises Unreadable."""
+
+    def schedule(self, name: str) -> ScheduleView:
+        """One schedule, with its next runs. Raises Missing, Unreadable."""
+
+    def write_schedule(self, move: WriteSchedule, journal: str = "", at: str = "") -> ScheduleWritten:
+        """Create or replace a schedule. Journaled. Raises Invalid.
+
+        `at` is a local time instead of the move's own trigger, in the zone the move names or the machine's.
+        """
+
+    def upcoming(self, expression: str, tz: str | None = None) -> list[Run]:
+        """The next runs of a cron expression; nothing is written. Raises Invalid."""
 
     def journal(self, count: int) -> list[str]:
         """The last lines of the journal."""
@@ -346,5 +363,5 @@ class Engine(Protocol):
         another one.
         """
 
-    def demo(self, *, keep: bool) -> None:
-        """Show the loop at work in a scratch world."""
+    def demo(self, *, keep: bool, answer: str | None = None) -> None:
+        """Show the loop at work in a scratch world; `answer` is the person's there, None to ask for it."""

@@ -50,11 +50,11 @@ def restart(house: House, session_id: str) -> str:
 
 
 def prune(house: House) -> list[str]:
-    """Remove every session that has ended; their ids. Raises Unreadable, Unwritable.
+    """Remove every worker's session that has ended; their ids. Raises Unreadable, Unwritable.
 
-    One that must still be verified stays until the next beat has done so.
+    One that must still be verified stays until the next beat has done so; what an ended pulse said stays for `log`.
     """
-    over = [session for session in house.fleet.all() if not session.alive and is_id(session.id)]
+    over = [session for session in house.fleet.workers() if not session.alive and is_id(session.id)]
     return [session.id for session in over if remove_worker(house, session)]
 
 

@@ -16,6 +16,7 @@ from looop.model.moves import ALL_MOVES, AnyMove, Move, WriteSchedule
 
 MAX_TEXT = 1 << 20
 MIN_EVERY_S = 60
+CATCH_UP = ("one", "all", "none")
 ACTIONS = tuple(cast(str, move.__struct_config__.tag) for move in ALL_MOVES)
 _BY_ACTION: dict[str, type[Move]] = dict(zip(ACTIONS, ALL_MOVES, strict=True))
 _FENCE = re.compile(r"\A```[^\n`]*\n(.*)\n?```\Z", re.DOTALL)
@@ -96,8 +97,17 @@ def _check_text(move: AnyMove, field: str, value: object) -> None:
 
 
 def _check_trigger(move: WriteSchedule) -> None:
-    if (move.in_s is None) == (move.every_s is None):
-        raise Invalid(f"schedule {move.name}: give exactly one of in_s and every_s")
+    """Whether a cron expression is one is judged where its zone is known, when it is written."""
+    if [move.in_s, move.every_s, move.cron].count(None) != 2:
+        raise Invalid(f"schedule {move.name}: give exactly one of in_s, every_s and cron")
+    if move.tz is not None and move.cron is None:
+        raise Invalid(f"schedule {move.name}: tz belongs to cron: leave it out")
+    if move.catch_up is not None and move.in_s is not None:
+        raise Invalid(f"schedule {move.name}: a one-shot stays due until it is dropped: leave catch_up out")
+    if move.catch_up not in (None, *CATCH_UP):
+        raise Invalid(
+            f"schedule {move.name}: catch_up must be one of {', '.join(CATCH_UP)}, not {_shown(move.catch_up)}"
+        )
     if move.in_s is not None and move.in_s <= 0:
         raise Invalid(f"schedule {move.name}: in_s must be above 0, not {move.in_s}")
     if move.every_s is not None and move.every_s < MIN_EVERY_S:

@@ -59,6 +59,10 @@ FACTS: dict[str, Fact] = {
     "parked": Fact("tick.parked", "warn", "{runner} is at its usage limit: next try in {retry_in_s}s ({error})"),
     "guard_degraded": Fact("tick.guard_degraded", "warn", "{guard}: {error}"),
     "sense_degraded": Fact("tick.sense_degraded", "warn", "{error}", row=False),
+    "schedule_degraded": Fact("schedule.degraded", "warn", "{error}: missed runs count as one"),
+    "schedule_skipped": Fact(
+        "schedule.skipped", "warn", "schedule {schedule}: too many runs were missed, the oldest {count} are skipped"
+    ),
     "sense": Fact("sense", "info", "{text}", row=False),
     "sense_failed": Fact("sense", "error", "{text}", row=False),
     "sensor_ok": Fact("sense.ok", "ok", "{sensor} ok ({secs}s)", row=False),
@@ -76,7 +80,7 @@ FACTS: dict[str, Fact] = {
     "pulse_stop": Fact("pulse.stop", "ok", "pulse stopped", row=False),
     "cadence": Fact("cadence", "info", "next look in {secs}s instead of {default}s", row=False),
     "sleep": Fact("sleep", "info", "next beat in {secs}s, or when something changes", row=False),
-    "env_invalid": Fact("env.invalid", "warn", "{var}={value!r} is not a number of its kind: {instead}", row=False),
+    "env_invalid": Fact("env.invalid", "warn", "{var}={value!r} is not a value of its kind: {instead}", row=False),
     "ask": Fact("ask", "ok", "{worker} asks {ask_id}"),
     "ask_refused": Fact(
         "ask.refused", "info", "{worker} asks again what was refused as {ask_id}, and is told so ({key})"

@@ -144,18 +144,27 @@ class KillWorker(Move, frozen=True, tag="kill_worker"):
 
 
 class WriteSchedule(Move, frozen=True, tag="write_schedule"):
-    """Create or replace a schedule: exactly one of `in_s` (once) and `every_s` (again and again)."""
+    """Create or replace a schedule: exactly one of `in_s` (once), `every_s` (again and again) and `cron`.
+
+    Cron runs in the time zone `tz`, the machine's when it is left out; `catch_up` says what becomes of missed runs:
+    `one` (when it is left out), `all` or `none` of them wake the loop.
+    """
 
     kind = "schedule"
     name: Id
     in_s: int | None = None
     every_s: int | None = None
     note: str | None = None
+    cron: str | None = None
+    tz: str | None = None
+    catch_up: str | None = None
 
     @property
     def summary(self) -> str:
         trigger = f"one-shot, due in {self.in_s}s" if self.every_s is None else f"recurring, every {self.every_s}s"
-        return f"write-schedule {self.name} ({trigger})"
+        if self.cron is not None:
+            trigger = f"cron {self.cron}" + (f", {self.tz}" if self.tz else "")
+        return f"write-schedule {self.name} ({trigger}{f', catch-up {self.catch_up}' if self.catch_up else ''})"
 
 
 class DropSchedule(Move, frozen=True, tag="drop_schedule"):

@@ -99,11 +99,17 @@ class Intent(Struct, frozen=True):
 
 
 class ReflexState(Struct, frozen=True):
-    """What one reflex has done since its condition last turned true."""
+    """What one reflex has done since its condition last turned true, or a schedule it names has run again.
+
+    `run` says which runs of schedules it has fired for last, `served` whether that went well; both outlive a condition
+    that turns false.
+    """
 
     runs: int = 0
     fired_on: str = ""
     suspended: bool = False
+    run: str = ""
+    served: bool = False
 
 
 class GoalReflexes(Struct, frozen=True):
@@ -122,12 +128,19 @@ class ReflexLedger(Struct, frozen=True):
 
 
 class Schedule(Struct, frozen=True, omit_defaults=True):
-    """One-shot (`at`) or recurring (`every_s` from `anchor`); anything else reads as invalid."""
+    """One-shot (`at`), recurring (`every_s`), or by the calendar (`cron` in the zone named `tz`): exactly one of them.
+
+    The last two count from `anchor`, which is no run itself; `catch_up` says what becomes of runs that were missed:
+    one (None), all or none. Anything else reads as invalid.
+    """
 
     v: int = 1
     at: int | None = None
     every_s: int | None = None
+    cron: str | None = None
+    tz: str | None = None
     anchor: int | None = None
+    catch_up: str | None = None
     note: str | None = None
 
 

@@ -40,8 +40,8 @@ def beat(house: House, decider: Decider, now: int, *, forced: bool = False) -> B
         free = decider.decide_free(world, memory, now) if seen.verdict.waits else None
         if free is None:
             return BeatReport(ending="idle", reason=seen.verdict.notes[-1].name, world_hash=world.hash)
-        return conclude(house, world, memory, free)
-    return conclude(house, world, memory, decider.decide(world, memory, now))
+        return conclude(house, world, memory, free, now)
+    return conclude(house, world, memory, decider.decide(world, memory, now), now)
 
 
 class Look(Struct, frozen=True):

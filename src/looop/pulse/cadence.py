@@ -8,6 +8,7 @@ from looop.model.records import Fault, NextWake
 from looop.rules.cadence import sleep_until
 from looop.rules.due import next_due
 from looop.runtime.watch import Watcher
+from looop.runtime.zones import zone_of
 from looop.session.record import ENDS
 from looop.state.guards import WAKE
 from looop.state.house import House
@@ -61,5 +62,5 @@ def _deadlines(house: House, now: int) -> list[int | None]:
         found = house.guards.wake()
         deadlines.append(found[1].due if found and isinstance(found[1], NextWake) else None)
     with suppress(Unreadable):
-        deadlines.append(next_due(house.schedules.all().values(), now))
+        deadlines.append(next_due(house.schedules.all().values(), now, zone_of))
     return deadlines

@@ -30,8 +30,11 @@ _FAILURE_CHARS = 400
 _FAILURES = {"no_decision": "no_decision", "over_budget": "budget_stopped"}
 
 
-def conclude(house: House, world: World, memory: Memory, attempt: Attempt) -> BeatReport:
-    """Perform what was decided and commit it, or record why there is nothing to perform. Never raises."""
+def conclude(house: House, world: World, memory: Memory, attempt: Attempt, seen_at: int) -> BeatReport:
+    """Perform what was decided and commit it, or record why there is nothing to perform. Never raises.
+
+    `seen_at` is when the world was looked at.
+    """
     now = house.setting.clock.now()
     if attempt.ending == "blocked":
         house.events.emit("tick_error", error=attempt.error)
@@ -51,6 +54,7 @@ def conclude(house: House, world: World, memory: Memory, attempt: Attempt) -> Be
             now,
             journal=attempt.decision.journal,
             goal=attempt.goal,
+            seen_at=seen_at,
             begin=lambda: _keep_reflexes(house, attempt.after),
         )
     except Busy as error:

@@ -80,7 +80,8 @@ class Pulse:
         house.events.emit("pulse_start", interval=self._interval(), runner=self._config.runner)
         if not self._paths.is_default:
             house.events.emit("pulse_profile", data_dir=self._paths.data_dir)
-        watcher = Watcher(house.setting.root, WATCHED, wakes_the_pulse, self._watching_degraded)
+        setting = house.setting
+        watcher = Watcher(setting.root, WATCHED, wakes_the_pulse, self._watching_degraded, why_not=setting.unwatched)
         watcher.start()
         try:
             forced, asked = True, self._config.tick_command

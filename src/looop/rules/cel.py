@@ -16,11 +16,12 @@ from typing import Any
 from looop.model.errors import Invalid
 
 MAX_CHARS = 2000
-VARIABLES = ("sensor", "goal", "worker", "workers", "asks", "schedules", "now")
+VARIABLES = ("sensor", "goal", "worker", "workers", "asks", "schedules", "due", "now")
 _INT64 = 2**63
 _TEXT = r"""r?("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
 _SENSOR = r"""(?<![\w."'])sensor\s*(?:\.\s*(\w+)|\[\s*["']([^"'\\]+)["']\s*\])"""
 _ASKED = r"""has\(\s*sensor\.(\w+)\s*\)|["']([^"'\\]+)["']\s+in\s+sensor\b(?!\s*[.\[])"""
+_DUE = r"""(?<![\w."'])due\s*(?:\.\s*(\w+)|\[\s*["']([^"'\\]+)["']\s*\])"""
 _DASHED = r"(?<![\w.])([\w.]*\w)\.(\w+(?:-[^\W\d]\w*)+)"
 _SINGLE_EQUALS = r"(?<![=!<>])=(?![=<>])"
 _NULL_HINT = " (a value is null here: ask for `… != null &&` first)"
@@ -56,6 +57,11 @@ def sensors_named(expression: str) -> set[str]:
     """The sensors that a condition needs, by name: those whose being there it asks for itself are left out."""
     asked = {dotted or quoted for dotted, quoted in re.findall(_ASKED, expression)}
     return {dotted or quoted for dotted, quoted in re.findall(_SENSOR, expression)} - asked
+
+
+def due_named(expression: str) -> set[str]:
+    """The schedules whose being due a condition asks for, by name."""
+    return {dotted or quoted for dotted, quoted in re.findall(_DUE, expression)}
 
 
 def bindable(value: Any) -> Any:

@@ -3,6 +3,11 @@
 Goals are visited most neglected first; the first reflex that holds is the move. A reflex fires once on one world,
 and is suspended when its condition still holds after three runs: no progress is a fact to report, not a reason to
 repeat. It starts afresh when the condition turns false or the goal is edited. Source: design §4.
+
+Note [Reflexes on a schedule]
+`due.<name>` is true for a goal that has not been acted on since the schedule ran. Acting makes it false, but nobody may
+look before the next run makes it true again: so a reflex that asks for it starts afresh with each run. For one run it
+fires once, whatever becomes of the record of when the goal was acted on; a run that failed is tried again.
 """
 
 from collections.abc import Mapping
@@ -17,18 +22,22 @@ from looop.model.prompt import GoalStatus, Status
 from looop.model.records import GoalReflexes, ReflexLedger, ReflexState
 from looop.model.world import World, goals_of
 from looop.rules import cel
+from looop.rules.due import STEP_S
 from looop.rules.goals import GoalSpec, parse_goal
+from looop.rules.world import canonical, decode_json
 
 MAX_RUNS = 3
+_NEVER = -(2**62)
 
 
 class Firing(Struct, frozen=True):
-    """The reflex that holds: `#index` of `goal`, and its move."""
+    """The reflex that holds: `#index` of `goal`, and its move; `run` says for which runs of schedules, if for any."""
 
     goal: str
     index: int
     move: AnyMove
     when: str
+    run: str = ""
 
     @property
     def label(self) -> str:
@@ -67,15 +76,16 @@ def judge(world: World, ledger: ReflexLedger | None, activity: Mapping[str, int]
     counts as having fired on it.
     """
     known = ledger.goals if ledger else {}
-    shared = _shared_scope(world, now)
+    shared, runs = _shared_scope(world, now), _runs(world)
     held: list[Firing] = []
     statuses: list[GoalStatus] = []
     remembered: dict[str, GoalReflexes] = {}
     news: list[str] = []
     spent: list[str] = []
     for goal, text in by_neglect(world.policy, activity):
-        scope = shared | _goal_scope(goal, shared["workers"], activity, now)
-        seen = _judge_goal(goal, text, known.get(goal), scope, world)
+        due = _due(runs, activity.get(goal), now)
+        scope = shared | _goal_scope(goal, shared["workers"], activity, now) | {"due": due.flags}
+        seen = _judge_goal(goal, text, known.get(goal), scope, world, due)
         if ledger is None:
             seen = _hold_fire(seen, world.hash)
         held += seen.held[:1]
@@ -94,6 +104,8 @@ def fired(ledger: ReflexLedger, firing: Firing, world: World, *, failed: bool = 
     before = ledger.goals.get(firing.goal) or GoalReflexes(goal_hash=world.items[f"goal:{firing.goal}"].value)
     state = before.rules.get(str(firing.index), ReflexState())
     ran = replace(state, runs=state.runs + 1, fired_on="" if failed else world.hash)
+    if firing.run:
+        ran = replace(ran, run=firing.run, served=not failed)
     goal = replace(before, rules=before.rules | {str(firing.index): ran})
     return replace(ledger, goals=ledger.goals | {firing.goal: goal})
 
@@ -121,7 +133,7 @@ def _hold_fire(seen: _Seen, world_hash: str) -> _Seen:
 
 
 def _judge_goal(
-    goal: str, text: str | None, before: GoalReflexes | None, scope: Mapping[str, Any], world: World
+    goal: str, text: str | None, before: GoalReflexes | None, scope: Mapping[str, Any], world: World, due: "_Due"
 ) -> _Seen:
     """A goal that cannot be read for a while has not been edited: what its reflexes did is kept."""
     goal_hash = world.items[f"goal:{goal}"].value
@@ -135,10 +147,12 @@ def _judge_goal(
         why = str(error)
         news = [f"goal {goal} reads unknown: {why}"] if before.broken != why else []
         return _Seen([], GoalStatus(goal, "unknown", why), replace(before, broken=why), news)
-    return _judge_spec(goal, spec, before, scope, world.hash)
+    return _judge_spec(goal, spec, before, scope, world.hash, due)
 
 
-def _judge_spec(goal: str, spec: GoalSpec, before: GoalReflexes, scope: Mapping[str, Any], world_hash: str) -> _Seen:
+def _judge_spec(
+    goal: str, spec: GoalSpec, before: GoalReflexes, scope: Mapping[str, Any], world_hash: str, due: "_Due"
+) -> _Seen:
     held: list[Firing] = []
     states: dict[str, ReflexState] = {}
     faults: list[str] = []
@@ -150,17 +164,18 @@ def _judge_spec(goal: str, spec: GoalSpec, before: GoalReflexes, scope: Mapping[
         if isinstance(answer, str):
             faults.append(f"reflex #{index}: {answer}")
             states[str(index)] = state
-        elif answer:
-            if state.runs >= MAX_RUNS and not state.suspended:
-                state = replace(state, suspended=True)
+        elif not answer:
+            states[str(index)] = ReflexState(run=state.run, served=state.served)
+        else:
+            run = due.served_by(reflex.when)
+            now_state, why_not = _turn(state, run, world_hash)
+            if now_state.suspended and not state.suspended:
                 news.append(f"reflex {goal}#{index} suspended: `{reflex.when}` still holds after {MAX_RUNS} runs")
-            if state.suspended:
-                spent.append(f"reflex {goal}#{index} holds, but is suspended")
-            elif state.fired_on == world_hash:
-                spent.append(f"reflex {goal}#{index} holds, but has already run on this world")
+            if why_not:
+                spent.append(f"reflex {goal}#{index} holds, but {why_not}")
             else:
-                held.append(Firing(goal, index, reflex.move, reflex.when))
-            states[str(index)] = state
+                held.append(Firing(goal, index, reflex.move, reflex.when, run))
+            states[str(index)] = now_state
     status, why = _status(spec, scope)
     broken = "; ".join([*faults, *([f"done: {why}"] if why else [])])
     if broken and broken != before.broken:
@@ -169,6 +184,19 @@ def _judge_spec(goal: str, spec: GoalSpec, before: GoalReflexes, scope: Mapping[
     suspended = [int(index) for index, state in kept.items() if state.suspended]
     shown = GoalStatus(goal, status, broken, suspended) if spec.done or spec.reflexes else None
     return _Seen(held, shown, replace(before, rules=kept, broken=broken), news, spent)
+
+
+def _turn(state: ReflexState, run: str, world_hash: str) -> tuple[ReflexState, str]:
+    """The state of a reflex that holds, and why it may not fire, empty when it may."""
+    if run and run != state.run:
+        state = ReflexState()
+    if state.runs >= MAX_RUNS:
+        state = replace(state, suspended=True)
+    if state.suspended:
+        return state, "is suspended"
+    if state.fired_on == world_hash:
+        return state, "has already run on this world"
+    return state, "has already run for this run of its schedule" if run and state.served else ""
 
 
 def _status(spec: GoalSpec, scope: Mapping[str, Any]) -> tuple[Status, str]:
@@ -205,6 +233,42 @@ def _goal_scope(goal: str, workers: list[dict[str, Any]], activity: Mapping[str,
         "goal": {"id": goal, "last_acted_s": None if acted is None else max(now - acted, 0)},
         "worker": next((worker for worker in workers if worker["id"] == goal), nobody),
     }
+
+
+class _Due(Struct, frozen=True):
+    """The schedules by name: whether each has run since the goal was acted on, and a word for the run it was."""
+
+    flags: dict[str, bool]
+    words: dict[str, str]
+
+    def served_by(self, expression: str) -> str:
+        """The runs that a reflex with this condition would fire for now, as a text; empty without any."""
+        return " ".join(self.words[name] for name in sorted(cel.due_named(expression)) if self.flags.get(name))
+
+
+def _runs(world: World) -> dict[str, tuple[int | None, str]]:
+    """When each schedule that can be understood ran last, and a word for that run.
+
+    None stands for a missed one that is being made up for now, _NEVER where there was none.
+    """
+    reading = world.readings.get("sys-schedules")
+    if reading is None or not isinstance(reading.signal, dict):
+        return {}
+    ran = decode_json(reading.raw.encode()).get("ran")
+    found = {}
+    for name, signal in reading.signal.items():
+        if signal not in ("invalid", "unparseable"):
+            run = ran.get(name, _NEVER) if isinstance(ran, dict) else _NEVER
+            run = run if run is None or type(run) is int else _NEVER
+            found[name] = run, canonical([name, signal if isinstance(signal, dict) else run])
+    return found
+
+
+def _due(runs: Mapping[str, tuple[int | None, str]], acted: int | None, now: int) -> _Due:
+    """What is due for a goal. A stamp from a clock that was far ahead does not count."""
+    since = acted if acted is not None and acted <= now + STEP_S else _NEVER
+    flags = {name: run is None or run > since for name, (run, _) in runs.items()}
+    return _Due(flags, {name: word for name, (_, word) in runs.items()})
 
 
 def _workers(world: World) -> list[dict[str, Any]]:

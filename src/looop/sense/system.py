@@ -9,7 +9,7 @@ from looop.model.errors import Unreadable
 from looop.model.records import Ask
 from looop.model.text import to_json
 from looop.model.workers import WorkerRow
-from looop.rules.due import probe
+from looop.sense.schedules import schedule_reading
 from looop.sense.workers import worker_rows
 from looop.state.house import House
 
@@ -86,14 +86,9 @@ def _goals(house: House, now: int) -> dict[str, Any]:
 
 def _schedules(house: House, now: int) -> dict[str, Any]:
     try:
-        schedules = house.schedules.all()
+        return schedule_reading(house, now)
     except Unreadable as error:
         return _unreadable(error)
-    probes = {name: probe(schedule, now) for name, schedule in sorted(schedules.items())}
-    return {
-        "signal": {name: signal for name, (signal, _) in probes.items()},
-        "detail": {name: detail for name, (_, detail) in probes.items()},
-    }
 
 
 def _asks(house: House, now: int) -> dict[str, Any]:

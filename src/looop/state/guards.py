@@ -56,7 +56,7 @@ class Guards:
         """Everything the gates and the prompt need. Never raises: what cannot be read is a Fault."""
         return Memory(
             last_hash=self._last_hash(),
-            baseline=self._read(BASELINE, dict[str, str]),
+            baseline=self.baseline(),
             backoff=self._read(BACKOFF, Backoff),
             noop=self._read(NOOP, NoopMark),
             attempts=self._read(ATTEMPTS, AttemptLedger),
@@ -64,6 +64,10 @@ class Guards:
             shell=self._read(SHELL, ShellOutput),
             activity=self.activity(),
         )
+
+    def baseline(self) -> dict[str, str] | Fault | None:
+        """The world of the last decision: each item's name and what is compared of it."""
+        return self._read(BASELINE, dict[str, str])
 
     def damage(self, memory: Memory) -> list[Fault]:
         """What cannot be used and no gate asks for: the beat goes on without it, but somebody should hear of it."""

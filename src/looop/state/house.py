@@ -47,6 +47,15 @@ class Setting(Struct, frozen=True):
         """Where the config is now; the environment says where it was when we began."""
         return current_config(self.root, self.env.get("LOOOP_CONFIG", ""))
 
+    @property
+    def unwatched(self) -> str:
+        """Why changes in the data dir have to be looked for; empty where the kernel reports them, as far as known."""
+        from looop.runtime.filesystem import without_events
+
+        if self.knobs.watch == "auto":
+            return without_events(self.root)
+        return "LOOOP_WATCH=poll" if self.knobs.watch == "poll" else ""
+
 
 class House(Struct, frozen=True):
     """The setting, the voice, and one book per subject, all over one store."""

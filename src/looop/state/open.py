@@ -53,7 +53,7 @@ def open_house(
         if voice.out:
             events.emit("env_invalid", var=bad.var, value=bad.value, instead=instead)
         else:
-            sys.stderr.write(f"looop: {bad.var}={bad.value!r} is not a number of its kind: {instead}\n")
+            sys.stderr.write(f"looop: {bad.var}={bad.value!r} is not a value of its kind: {instead}\n")
     setting = Setting(
         root=paths.data_dir,
         clock=clock,

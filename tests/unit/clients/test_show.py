@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from looop.clients.cli.show import age, change_lines, clip, columns, report_lines, run_line, spelled_usd, state_lines
-from looop.contract.policy import SensorRun
+from looop.contract.sensors import SensorRun
 from looop.contract.verbs import Failing, Money, StateView
 from looop.model.prompt import GoalStatus
 from looop.model.records import Parked
@@ -41,6 +41,22 @@ def seen(**changes: Any) -> StateView:
         damaged=[],
     )
     return replace(quiet, **changes)
+
+
+@pytest.mark.parametrize(
+    ("configured", "advice"), [(True, "`looop up` starts it"), (False, "start it with `looop pulse`, or run one")]
+)
+def test_a_pulse_that_is_down(configured: bool, advice: str) -> None:
+    """What is advised can be done: `up` needs a config, and without one refuses."""
+    lines = state_lines(seen(pulse_alive=False, configured=configured))
+    assert advice in lines[1]
+    assert not any("sensed" in line for line in state_lines(seen()))
+
+
+def test_warnings_about_the_config() -> None:
+    """What of the config has no effect is among what is wrong, whole, before the goals."""
+    lines = state_lines(seen(warnings=["config.json: unknown key intervall: did you mean interval?\x1b[2J"]))
+    assert "! config.json: unknown key intervall: did you mean interval?\\x1b[2J" in lines
 
 
 @pytest.mark.parametrize(

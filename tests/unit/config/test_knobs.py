@@ -35,11 +35,19 @@ def test_what_is_a_whole_number(text: str, number: int | None) -> None:
     assert whole_number(text) == number
 
 
+def test_how_files_are_watched_is_one_of_three_words() -> None:
+    """Anything but auto, events and poll is reported, and auto used. Source: design §3 row 6."""
+    for word in ("auto", "events", "poll"):
+        assert read_knobs({"LOOOP_WATCH": word})[0].watch == word
+    knobs, (bad,) = read_knobs({"LOOOP_WATCH": "Poll"})
+    assert (knobs.watch, bad.value, bad.default) == ("auto", "Poll", "auto")
+
+
 def test_every_knob_has_its_variable_and_its_default() -> None:
     """Unset takes the documented default, a number takes effect, nonsense is reported. Source: spec/cli.md §3."""
     assert read_knobs({}) == (Knobs(), [])
     for field in Knobs.__struct_fields__:
-        if field != "runner_retry_match":
+        if field not in ("runner_retry_match", "watch"):
             knobs, bad = read_knobs({variable(field): "7"})
             assert getattr(knobs, field) == 7 and bad == []
             knobs, bad = read_knobs({variable(field): "seven"})

@@ -42,6 +42,10 @@ FULL: list[tuple[dict[str, Any], Move]] = [
     ({"action": "kill_worker", "id": "w", "reason": "stuck"}, KillWorker("w", "stuck")),
     ({"action": "write_schedule", "name": "s", "in_s": 1}, WriteSchedule("s", in_s=1)),
     ({"action": "write_schedule", "name": "s", "every_s": 60, "note": "n"}, WriteSchedule("s", every_s=60, note="n")),
+    (
+        {"action": "write_schedule", "name": "s", "cron": "30 2 * * *", "tz": "Europe/Berlin", "catch_up": "all"},
+        WriteSchedule("s", cron="30 2 * * *", tz="Europe/Berlin", catch_up="all"),
+    ),
     ({"action": "drop_schedule", "name": "s"}, DropSchedule("s")),
 ]
 JSON = st.recursive(
@@ -151,6 +155,7 @@ def test_missing_action_is_not_an_unknown_one() -> None:
         ({"action": "write_schedule", "name": "s", "in_s": "60"}, ["write_schedule", "$.in_s", "got '60'"]),
         ({"action": "write_schedule", "name": "s", "in_s": True}, ["$.in_s", "got True"]),
         ({"action": "write_schedule", "name": "s", "every_s": 60.0}, ["$.every_s", "got 60.0"]),
+        ({"action": "write_schedule", "name": "s", "cron": 5}, ["$.cron", "got 5"]),
         ({"action": "drop_schedule"}, ["drop_schedule", "`name`", "(fields: name)"]),
     ],
 )
@@ -190,14 +195,18 @@ def test_every_name_is_checked(action: str, field: str, kind: str, text: str) ->
 @pytest.mark.parametrize(
     ("trigger", "complaint"),
     [
-        ({}, "exactly one of in_s and every_s"),
-        ({"in_s": None, "every_s": None}, "exactly one of in_s and every_s"),
-        ({"in_s": 5, "every_s": 60}, "exactly one of in_s and every_s"),
+        ({}, "exactly one of in_s, every_s and cron"),
+        ({"in_s": None, "every_s": None}, "exactly one of in_s, every_s and cron"),
+        ({"in_s": 5, "every_s": 60}, "exactly one of in_s, every_s and cron"),
         ({"in_s": 0}, "in_s must be above 0, not 0"),
         ({"in_s": -1}, "in_s must be above 0, not -1"),
         ({"every_s": 59}, "every_s must be at least 60, not 59"),
         ({"every_s": 0}, "every_s must be at least 60, not 0"),
         ({"every_s": -60}, "every_s must be at least 60, not -60"),
+        ({"cron": "@daily", "every_s": 60}, "exactly one of in_s, every_s and cron"),
+        ({"every_s": 60, "tz": "UTC"}, "tz belongs to cron: leave it out"),
+        ({"cron": "@daily", "catch_up": "some"}, "catch_up must be one of one, all, none, not 'some'"),
+        ({"in_s": 60, "catch_up": "all"}, "a one-shot stays due until it is dropped: leave catch_up out"),
     ],
 )
 def test_a_schedule_has_one_sound_trigger(trigger: dict[str, Any], complaint: str) -> None:

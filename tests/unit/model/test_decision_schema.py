@@ -27,7 +27,7 @@ OPTIONAL = {
     "run_shell": {"reason"},
     "start_worker": {"command", "verify"},
     "kill_worker": {"reason"},
-    "write_schedule": {"in_s", "every_s", "note"},
+    "write_schedule": {"in_s", "every_s", "note", "cron", "tz", "catch_up"},
 }
 TYPES = {"string": str, "integer": int, "null": type(None)}
 

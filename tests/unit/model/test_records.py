@@ -37,6 +37,14 @@ MOVES: list[tuple[Move, str, str, str | None]] = [
     (KillWorker("w", "stuck"), "kill", "kill-worker w · stuck", "w"),
     (WriteSchedule("n", in_s=5), "schedule", "write-schedule n (one-shot, due in 5s)", None),
     (WriteSchedule("n", every_s=60), "schedule", "write-schedule n (recurring, every 60s)", None),
+    (
+        WriteSchedule("n", every_s=60, catch_up="all"),
+        "schedule",
+        "write-schedule n (recurring, every 60s, catch-up all)",
+        None,
+    ),
+    (WriteSchedule("n", cron="@daily"), "schedule", "write-schedule n (cron @daily)", None),
+    (WriteSchedule("n", cron="0 9 * * 1", tz="UTC"), "schedule", "write-schedule n (cron 0 9 * * 1, UTC)", None),
     (DropSchedule("n"), "drop-schedule", "drop-schedule n", None),
 ]
 

@@ -18,6 +18,7 @@ EMPTY: dict[str, Any] = {
     "workers": [],
     "asks": [],
     "schedules": {},
+    "due": {},
     "now": 100,
 }
 JSON = st.recursive(
@@ -66,8 +67,8 @@ def test_conditions(expression: str, signal: Any, expected: bool) -> None:
 
 
 def test_every_documented_variable_is_known() -> None:
-    """The seven variables are there, others are not. Source: design §4."""
-    assert VARIABLES == ("sensor", "goal", "worker", "workers", "asks", "schedules", "now")
+    """The eight variables are there, others are not. Source: design §4."""
+    assert VARIABLES == ("sensor", "goal", "worker", "workers", "asks", "schedules", "due", "now")
     assert ask(" && ".join(f"type({name}) == type({name})" for name in VARIABLES)) is True
     assert "undeclared reference to 'sensors" in refusal("sensors.x.signal == 1")
 

@@ -52,6 +52,16 @@ def given(**fields: object) -> PromptInput:
     return PromptInput(**(empty | fields))
 
 
+def test_the_constitution_forbids_verifies_and_sensors_that_change_things() -> None:
+    """What the shell tripwire does not see may only look: the norm stands in every prompt, above the PLAYBOOK.
+
+    Source: edge case 131.
+    """
+    text = build(given()).text
+    norms = text[text.index("=== CONSTITUTION") : text.index("=== PLAYBOOK")]
+    assert "run_shell, verify commands and sensors are read-only or easily reversed." in norms
+
+
 def everything(text: str = "plain", **fields: object) -> PromptInput:
     """An input in which every section has `text` wherever text can stand, ids included."""
     full = {

@@ -2,6 +2,10 @@
 
 `state` is what prompts, status bars and scripts ask for again and again, so its two plain spellings go by without the
 parser, which costs more than the answer.
+
+Note [Gone at once]
+Somebody waits for the end of `ask` and `wait`, and an interpreter takes several milliseconds to take itself apart. All
+they have is written and nothing of theirs outlives them, so they leave without that.
 """
 
 import os
@@ -28,7 +32,6 @@ def run(words: list[str], engine: Engine) -> int:
     try:
         code = _perform(words, engine)
         _flush(words)
-        return code
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except LooopError as error:
@@ -37,6 +40,7 @@ def run(words: list[str], engine: Engine) -> int:
         return _lost_output(error)
     except Exception as error:  # noqa: BLE001 - the top of the process: a traceback is not for people
         return _fail(f"a fault in looop itself: {type(error).__name__}: {error} (LOOOP_DEBUG=1 shows where)", 1, error)
+    return _leave(code) if words[:1] in (["ask"], ["wait"]) else code
 
 
 def _end_with_children(*numbers: signal.Signals) -> None:
@@ -101,6 +105,13 @@ def _flush(words: list[str]) -> None:
         if words[:1] != ["pulse"]:
             raise
         _silence()
+
+
+def _leave(code: int) -> int:
+    """End this process here. See Note [Gone at once]."""
+    with suppress(OSError):
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _silence() -> None:

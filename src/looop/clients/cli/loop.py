@@ -59,7 +59,10 @@ def beat(ctx: click.Context, dry_run: bool, force: bool, no_park: bool, as_json:
 
 @click.command()
 @click.option("--keep", is_flag=True, help="Leave the data dir and the repository for you to look at.")
+@click.option("--answer", metavar="TEXT", help="What to answer the worker (yes, no, your own words) instead of asking.")
 @click.pass_obj
-def demo(engine: Engine, keep: bool) -> None:
-    """Watch the loop repair a real git repository without any model, in a scratch folder."""
-    engine.demo(keep=keep)
+def demo(engine: Engine, keep: bool, answer: str | None) -> None:
+    """Watch the loop repair a real git repository without any model, in a scratch folder; a worker asks you first."""
+    if answer is not None and not answer.strip():
+        raise click.UsageError("--answer is empty: yes, no, or words of your own")
+    engine.demo(keep=keep, answer=answer)

@@ -7,6 +7,7 @@ terminal gets is made visible first. Lines we compose ourselves are clean wherev
 
 import io
 import os
+import re
 import select
 import stat
 import sys
@@ -21,6 +22,7 @@ from looop.model.text import one_line, visible
 
 _PATIENCE_S = 2.0
 _LONGEST_TALK = 2000
+_ODD = re.compile(r"[^\n -~]")
 
 
 def steady_streams() -> None:
@@ -113,7 +115,7 @@ def escaped(document: str) -> str:
     """A JSON document with its unprintable characters, which can only stand in strings, as \\u escapes."""
     if document.isascii() and "\x7f" not in document:
         return document
-    return "".join(f"\\u{ord(ch):04x}" if _unprintable(ch) else ch for ch in document)
+    return _ODD.sub(lambda odd: f"\\u{ord(odd[0]):04x}" if _unprintable(odd[0]) else odd[0], document)
 
 
 def steer(move: AnyMove, journal: str) -> None:
@@ -183,4 +185,4 @@ def _encodable(value: Any) -> Any:
 
 
 def _unprintable(ch: str) -> bool:
-    return ch != "\n" and not (" " <= ch < "\x7f") and one_line(ch) != ch
+    return one_line(ch) != ch

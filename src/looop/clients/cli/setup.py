@@ -158,7 +158,8 @@ def _written(plan: Plan, *, shown: bool) -> list[str]:
     lines += [] if shown else _change_lines(plan)
     return [
         *lines,
-        "Next: `looop doctor` tries it, `looop beat --dry-run` shows a beat, `looop pulse` starts the loop.",
+        "Next: `looop doctor` tries it, `looop beat --dry-run` shows a beat, `looop up` starts the loop.",
+        'An agent can be your interface to it: claude "$(looop concierge)"',
     ]
 
 

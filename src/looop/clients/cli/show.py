@@ -3,17 +3,21 @@
 import os
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from looop.contract.policy import GoalView, ScheduleView, SensorRun, SensorView
+from looop.contract.policy import GoalView
+from looop.contract.timetable import ScheduleView
 from looop.contract.verbs import Failing, StateView
 from looop.model.prompt import GoalStatus
 from looop.model.records import Ask, Parked
 from looop.model.report import BeatReport
 from looop.model.text import one_line, span, visible
 from looop.model.world import Change
+
+if TYPE_CHECKING:
+    from looop.contract.sensors import SensorRun, SensorView
 
 
 def clip(text: str, width: int) -> str:
@@ -76,10 +80,14 @@ def state_lines(view: StateView, changed: list[str] | None = None) -> list[str]:
         f"  ·  asks: {len(view.asks)}  ·  workers: {len(live)} live / {len(view.workers)}  ·  goals: {len(view.goals)}"
     )
     if not view.pulse_alive:
-        lines.append("nothing is sensed while the pulse is down: start it with `looop pulse`, or run one `looop beat`")
+        start = "`looop up` starts it" if view.configured else "start it with `looop pulse`, or run one `looop beat`"
+        lines.append(f"nothing is sensed while the pulse is down: {start}")
     lines += money_lines(view)
     failing = [failing_line(view.failing)] if view.failing else []
-    wrong, above = [f"! {one_line(said)}" for said in [*failing, *_not_asked(view), *view.damaged]], len(lines)
+    wrong, above = (
+        [f"! {one_line(said)}" for said in [*failing, *_not_asked(view), *view.damaged, *view.warnings]],
+        len(lines),
+    )
     for ask in view.asks:
         lines += ask_lines(ask, view.now)
     lines += [stranded_line(ask, view.now) for ask in view.stranded]
@@ -290,14 +298,14 @@ def goal_line(view: GoalView) -> str:
     return f"{one_line(view.id)}\t{view.status}\tacted {age(view.age_s)}{note}"
 
 
-def sensor_line(view: SensorView) -> str:
+def sensor_line(view: "SensorView") -> str:
     """One row of `looop sensor list`."""
     said = f"FAILS: {one_line(view.error)}" if view.error else one_line(compact(view.signal))
     every = f"every {view.interval_s}s" if view.interval_s else "every beat"
     return f"{one_line(view.name)}\t{every}\t{age(view.age_s)}\t{clip(said, 100)}"
 
 
-def run_line(run: SensorRun) -> str:
+def run_line(run: "SensorRun") -> str:
     """The verdict on a sensor that was tried: what the loop would make of it."""
     if not run.ok:
         return f"{one_line(run.name)} FAILS in {run.seconds}s: {run.error}"
@@ -308,5 +316,14 @@ def run_line(run: SensorRun) -> str:
 
 
 def schedule_line(view: ScheduleView) -> str:
-    """One row of `looop schedule list`. Source: spec/cli.md §2."""
-    return f"{one_line(view.name)}\t{one_line(compact(view.signal))}\t{one_line(compact(view.detail))}"
+    """One row of `looop schedule list`: name, signal, when it runs next and what it is. Source: spec/cli.md §2."""
+    told = [*(run.words for run in view.next[:1]), view.says, str(view.detail.get("note") or "")]
+    said = " · ".join(one_line(part) for part in told if part)
+    return f"{one_line(view.name)}\t{one_line(compact(view.signal))}\t{said}"
+
+
+def schedule_lines(view: ScheduleView) -> list[str]:
+    """`looop schedule show`."""
+    told = {"signal": compact(view.signal), "is": view.says, "note": str(view.detail.get("note") or "")}
+    lines = [one_line(view.name), *(f"  {key:<7} {one_line(text)}" for key, text in told.items() if text)]
+    return lines + [f"  {'next' if n == 0 else '':<7} {one_line(run.words)}" for n, run in enumerate(view.next)]

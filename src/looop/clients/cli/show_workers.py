@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from looop.clients.cli.show import clip, columns, width
 from looop.contract.surroundings import may_colour
 from looop.contract.verbs import WorkerDetail
-from looop.model.text import one_line, span
+from looop.model.text import one_line, span, visible
 from looop.model.workers import WorkerRow
 
 _HEADINGS = ("ID", "HEALTH", "STATE", "IDLE", "UP", "ASK", "VERIFY")
@@ -37,13 +37,19 @@ def worker_lines(detail: WorkerDetail) -> list[str]:
     lines.append(f"state: {_state(row)}  ·  {times}")
     owner = f"supervisor: {detail.supervisor_pid}  ·  its command: {detail.child_pid or '-'}"
     lines.append(f"terminal: {detail.size[0]}x{detail.size[1]}  ·  {owner}")
-    lines.append(f"command: {one_line(shlex.join(detail.command))}")
+    lines += _pasteable(detail.command)
     if detail.verify:
         lines.append(f"verify: {one_line(detail.verify)}  ·  {row.verify or 'not run yet'}")
         lines += [f"  {one_line(line)}" for line in detail.verify_output.strip().split("\n") if line]
     task = detail.task
     lines += ["task:", *(f"  {one_line(line)}" for line in task.split("\n"))] if task else []
     return lines
+
+
+def _pasteable(command: list[str]) -> list[str]:
+    """A command as it can be typed again; of several lines each stands as it is, below the label."""
+    first, *more = visible(shlex.join(command)).split("\n")
+    return [f"command: {first}"] if not more else ["command:", first, *more]
 
 
 def _cells(row: WorkerRow) -> tuple[str, ...]:

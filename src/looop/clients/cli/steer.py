@@ -1,4 +1,4 @@
-"""Verbs that change the policy or the world: goal, playbook, schedule, run. Each is journaled."""
+"""Verbs that change the policy or the world: goal, playbook, run. Each is journaled."""
 
 import shlex
 from typing import Any
@@ -6,16 +6,14 @@ from typing import Any
 import click
 
 from looop.clients.cli.output import give, patience, print_json, relay, say, steer, talk
-from looop.clients.cli.show import goal_line, schedule_line
-from looop.clients.cli.words import Duration, Verbs, body_of, complete, journal_option, json_option
+from looop.clients.cli.show import goal_line
+from looop.clients.cli.words import Verbs, body_of, complete, journal_option, json_option
 from looop.contract.local import open_local
-from looop.model.decision import MIN_EVERY_S, check_move
 from looop.model.ids import require_id
-from looop.model.moves import ArchiveGoal, DropSchedule, RunShell, WriteGoal, WritePlaybook, WriteSchedule
+from looop.model.moves import ArchiveGoal, RunShell, WriteGoal, WritePlaybook
 from looop.model.text import one_line, visible
 
 _goal_ids = complete(lambda local: [view.id for view in local.goals()])
-_schedule_names = complete(lambda local: [view.name for view in local.schedules()])
 _versions = complete(lambda local: local.playbook_versions())
 
 
@@ -110,48 +108,6 @@ def playbook_history(as_json: bool) -> None:
         print_json(versions)
     else:
         say(*map(one_line, versions) if versions else ["no older versions"])
-
-
-@click.group(cls=Verbs)
-def schedule() -> None:
-    """Wake-ups: write, rm, list."""
-
-
-@schedule.command("write")
-@click.argument("name", shell_complete=_schedule_names)
-@click.option("--in", "in_s", type=Duration(), help="Once, after this long (90, 90s, 30m, 12h, 1d).")
-@click.option("--every", "every_s", type=Duration(), help="Again and again, at least every minute.")
-@click.option("--note", help="What it is for.")
-@journal_option
-def schedule_write(name: str, in_s: int | None, every_s: int | None, note: str | None, journal: str) -> None:
-    """Create or replace a schedule: give exactly one of --in and --every."""
-    if (in_s is None) == (every_s is None):
-        raise click.UsageError("give exactly one of --in and --every")
-    if every_s is not None and every_s < MIN_EVERY_S:
-        raise click.UsageError(f"--every must be at least {MIN_EVERY_S}s, not {every_s}s")
-    steer(check_move(WriteSchedule(name=name, in_s=in_s, every_s=every_s, note=note)), journal)
-
-
-@schedule.command("rm")
-@click.argument("name", shell_complete=_schedule_names)
-@journal_option
-def schedule_rm(name: str, journal: str) -> None:
-    """Delete a schedule; one that is not there is fine."""
-    steer(DropSchedule(name=name), journal)
-
-
-@schedule.command("list")
-@json_option
-def schedule_list(as_json: bool) -> None:
-    """Every schedule: name, what wakes the loop, the rest."""
-    views = open_local().schedules()
-    for view in views:
-        if "error" in view.detail:
-            talk(view.detail["error"])
-    if as_json:
-        print_json({view.name: view.record for view in views})
-    else:
-        say(*map(schedule_line, views) if views else ["(no schedules)"])
 
 
 @click.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False})

@@ -103,14 +103,14 @@ def worker_show(worker_id: str, as_json: bool) -> None:
 @worker.command("prune")
 @json_option
 def worker_prune(as_json: bool) -> None:
-    """Remove the sessions that have ended, with what they printed and their verdicts."""
+    """Remove the sessions of workers that have ended, with what they printed and their verdicts."""
     _prune(as_json=as_json)
 
 
 @click.command()
 @json_option
 def prune(as_json: bool) -> None:
-    """Remove the sessions that have ended, with what they printed and their verdicts."""
+    """Remove the sessions of workers that have ended, with what they printed and their verdicts."""
     _prune(as_json=as_json)
 
 

@@ -12,7 +12,7 @@ WIDTH = 78
 _INDENT = 2
 _LABEL = 10
 _TONES = {"": "", "bold": "1", "dim": "2", "bad": "31", "good": "32", "command": "36"}
-_PLAINER = str.maketrans({"·": "-", "→": ">", "│": "|", "…": "."})
+_PLAINER = str.maketrans({"·": "-", "→": ">", "│": "|", "…": ".", "⚑": "*"})
 _COMMIT = re.compile(r"[0-9a-f]{8,40}")
 
 
@@ -41,6 +41,17 @@ class Page:
         for line in text.splitlines():
             self._line(" " * _INDENT + self._paint("│ ", "dim") + line)
 
+    def quote(self, text: str, tone: str = "") -> None:
+        """What a command printed, each line wrapped below itself."""
+        for line in text.splitlines():
+            first = " " * (_INDENT + len(line) - len(line.lstrip()))
+            for part in textwrap.wrap(line.strip(), WIDTH, initial_indent=first, subsequent_indent=f"{first}  "):
+                self._line(self._paint(part, tone))
+
+    def prompt(self, text: str) -> None:
+        """Leave the cursor behind a question to whoever sits there."""
+        self._line(self._paint(text, "bold"), end=" ")
+
     def prose(self, text: str, tone: str = "") -> None:
         """A paragraph."""
         for line in textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False):
@@ -67,12 +78,12 @@ class Page:
         code = _TONES[tone] if self._colour and visible.strip() else ""
         return f"\x1b[{code}m{visible}\x1b[0m" if code else visible
 
-    def _line(self, text: str) -> None:
+    def _line(self, text: str, end: str = "\n") -> None:
         try:
             text.encode(self._encoding)
         except UnicodeError:
             text = text.translate(_PLAINER).encode(self._encoding, "replace").decode(self._encoding)
-        print(text.rstrip(), file=self._out, flush=True)
+        print(text.rstrip(), end=end, file=self._out, flush=True)
 
 
 def facts(signal: Any) -> str:

@@ -3,6 +3,7 @@
 The sensor and the goal are what a person would write; they name the repository as it is seen from the data dir.
 """
 
+import re
 import shlex
 import sys
 from typing import NamedTuple
@@ -10,8 +11,10 @@ from typing import NamedTuple
 GOAL = "tests-green"
 REFLEX = f"reflex {GOAL}#0"
 REPAIR = "git revert --no-edit HEAD"
+YES, NO = "yes", "no"
 RUN_TESTS = (sys.executable, "-I", "-B", "-m", "unittest", "discover", "--quiet")
 MENDER = "mender"
+MARK = "went-on"
 
 PLAYBOOK = """\
 # PLAYBOOK
@@ -100,21 +103,41 @@ PYTHON
 _MENDER = """\
 #!/bin/sh
 # Stands in for an agent: it works in a terminal of its own, on a branch and in a worktree of its own.
+# Where the last commit may have been meant, taking it back is for a person to decide.
 set -e
+app=@app@
 say() { printf '\\033[1m* %s\\033[0m\\n' "$1"; }
 say "worker $LOOOP_SESSION_ID, in $(tty), task: $(tail -n 1 "$1")"
 tree=$("$LOOOP_BIN" worktree ../app)
+put_away() {
+    cd "$app"
+    "$LOOOP_BIN" worktree rm "$tree" >/dev/null
+    say "put its worktree away"
+}
 cd "$tree"
-git merge --quiet --ff-only "$(git -C @app@ rev-parse HEAD)"
-say "the last commit was: $(git log -1 --format=%s)"
+git merge --quiet --ff-only "$(git -C "$app" rev-parse HEAD)"
+subject=$(git log -1 --format=%s) commit=$(git rev-parse --short HEAD)
+say "the last commit was: $subject"
+if @compiles@; then
+    say "it compiles, so somebody may have meant it: asking first"
+    answer=$("$LOOOP_BIN" ask --key "revert-$commit" --ref "commit $commit of app/" --options yes,no \\
+        --prompt "\\"$subject\\" breaks the tests, taking it back mends them: may I apply this?")
+    printf '%s\\n' "$answer" >@mark@
+    say "the answer is: $answer"
+    if [ "$answer" != yes ]; then
+        say "that is not a yes: nothing is applied"
+        put_away
+        exit
+    fi
+else
+    say "it does not even compile: there is nothing to ask"
+fi
 @repair@
 say "running the tests"
 @tests@
-git -C @app@ merge --quiet --ff-only "$(git rev-parse HEAD)"
+git -C "$app" merge --quiet --ff-only "$(git rev-parse HEAD)"
 say "merged as $(git log -1 --format=%h)"
-cd @app@
-"$LOOOP_BIN" worktree rm "$tree" >/dev/null
-say "put its worktree away"
+put_away
 """
 
 _GOAL = """\
@@ -146,7 +169,9 @@ def goal_text() -> str:
     return _GOAL.replace("@tests@", shlex.join(RUN_TESTS))
 
 
-def mender(repair: str, app: str) -> str:
-    """The worker's program, with `repair` as what it does to the app."""
-    tests = shlex.join(RUN_TESTS)
-    return _MENDER.replace("@repair@", repair).replace("@tests@", tests).replace("@app@", shlex.quote(app))
+def mender(repair: str, app: str, mark: str) -> str:
+    """The worker's program, with `repair` as what it does to `app`; the answer it got it writes to the file `mark`."""
+    compiles = f"""{shlex.quote(sys.executable)} -I -B -c 'compile(open("price.py").read(), "", "exec")' 2>/dev/null"""
+    parts = {"repair": repair, "tests": shlex.join(RUN_TESTS), "compiles": compiles}
+    parts |= {"app": shlex.quote(app), "mark": shlex.quote(mark)}
+    return re.sub(r"@(\w+)@", lambda found: parts[found[1]], _MENDER)

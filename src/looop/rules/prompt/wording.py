@@ -55,8 +55,8 @@ there is something to check: a worker's exit code proves little. Give `command` 
 exactly which.
 - kill_worker: id, reason?. Only a stuck one, never one that is waiting-ask. If you give it more time \
 instead, set next_interval_s, or nothing will bring you back to it.
-- write_schedule: name, in_s? or every_s? (exactly one; every_s from 60), note?. For long waits. A one-shot \
-(in_s) that is due stays due until you drop it.
+- write_schedule: name, in_s? or every_s? or cron? (exactly one; every_s from 60), tz? (of cron), catch_up? \
+(one, all or none of missed runs), note?. For long waits. A one-shot (in_s) that is due stays due until you drop it.
 - drop_schedule: name.
 
 GOALS A MACHINE CAN CHECK
@@ -72,16 +72,16 @@ Without the indent:
   ---
   Prose for you and the person.
 Variables: sensor["<name>"] (signal, detail), goal (id, last_acted_s), worker (this goal's: alive, state, \
-health, exit_code, verify), workers, asks, schedules, now. Quote an expression that YAML could misread. \
-Reflexes count from #0.
+health, exit_code, verify), workers, asks, schedules, due["<name>"] (it ran since this goal was acted on), \
+now. Quote an expression that YAML could misread. Reflexes count from #0.
 
 HOW TO READ THE REST
 - sys-sessions: health is busy, waiting-ask (blocked on a person, however long), stuck (silent for long) or \
 dead. verify "fail" means the worker failed whatever its exit code; "pass" means its work was checked.
 - sys-goals: when each goal was last acted on. sys-claims: names that workers hold. sys-asks: open \
 questions.
-- sys-schedules: pending, due, {{"period": n}} (a new n is a new firing), or invalid / unparseable: rewrite \
-or drop those.
+- sys-schedules: pending, due, {{"period": n}} or {{"run": t}} (a new one is a new firing), or invalid / \
+unparseable: rewrite or drop those.
 - PENDING ASKS: LIVE means a worker waits for the person: leave both alone and work on something else. \
 STRANDED means nobody waits and an answer reaches no one: if the goal still matters, start its worker \
 again.
