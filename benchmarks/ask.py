@@ -15,7 +15,7 @@ from paired import clean_env, compare, figure, pairs, title
 from scratch import data_dir, running_pulse, write
 
 OTHERS, AT_ONCE, IDLE_S = 100, 10, 10
-ROUNDS = int(os.environ.get("ROUNDS", "300"))
+ROUNDS = int(os.environ.get("ROUNDS", "100"))
 ASK = '{{"v":1,"id":"{id}","worker":"{worker}","prompt":"May I?","ts":{ts}}}\n'
 BARE = "import sys; sys.stdin.read(1); print('yes', flush=True)"
 BARS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50, 100, 1000)
@@ -92,10 +92,10 @@ def crowd(root: str) -> Iterator[list[subprocess.Popen[bytes]]]:
         for process in processes:
             process.kill()
         for process in processes:
-            process.communicate()
+            process.wait()
 
 
-def answers(root: str) -> Callable[[], Moment]:
+def answers(root: str, started: list[subprocess.Popen[bytes]]) -> Callable[[], Moment]:
     """A round: one answer is put in place, as `looop answer` does it, and its worker goes on. Asks come in batches."""
     ready: list[tuple[str, subprocess.Popen[bytes]]] = []
     batch = 0
@@ -105,7 +105,8 @@ def answers(root: str) -> Callable[[], Moment]:
         if not ready:
             batch += 1
             workers = [f"b{batch}n{n}" for n in range(AT_ONCE)]
-            ready.extend(zip(workers, waiting(root, workers), strict=True))
+            started.extend(waiting(root, workers))
+            ready.extend(zip(workers, started[-AT_ONCE:], strict=True))
         worker, process = ready.pop()
         time.sleep(0.05)
         path = os.path.join(root, "answers", f"{worker}-1.json")
@@ -127,8 +128,9 @@ def questions(root: str) -> Callable[[], Moment]:
         nonlocal asks
         asks += 1
         process = start(root, "wait", "--json", "--only-asks", "--new-asks", "now")
+        while not watches(process.pid):
+            time.sleep(0.01)
         time.sleep(0.3)
-        settled([process])
         name = f"raised-{asks}"
         text = ASK.format(id=name, worker="raised", ts=int(time.time()))
         path, temp = (os.path.join(root, "asks", one) for one in (f"{name}.json", f".{os.getpid()}-0-0.tmp"))
@@ -141,6 +143,12 @@ def questions(root: str) -> Callable[[], Moment]:
         return moment
 
     return turn
+
+
+def watches(pid: int) -> bool:
+    """Whether a process has the folder of the answers open."""
+    links = (f"/proc/{pid}/fd/{fd}" for fd in os.listdir(f"/proc/{pid}/fd"))
+    return any(os.path.lexists(link) and os.readlink(link).endswith("/answers") for link in links)
 
 
 def bare() -> float:
@@ -202,7 +210,7 @@ def main() -> None:
     title(f"ask: {ROUNDS} answers and {ROUNDS} questions, {OTHERS} other asks waiting, a pulse beating")
     with data_dir(20, 3) as root, running_pulse(root), crowd(root) as others:
         idle(others)
-        latency("answer in place", "worker goes on", answers(root))
+        latency("answer in place", "worker goes on", answers(root, others))
         latency("question in place", "wait has ended", questions(root))
 
 
