@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -140,3 +141,117 @@ def test_looking_senses_nothing(looop):
     assert not (looop.data / "sensed").exists()
     looop("beat")
     assert (looop.data / "sensed").exists()
+
+
+def put(looop, name="w-1", **fields):
+    """A question as a worker leaves it on record."""
+    looop.write(
+        f"asks/{name}.json",
+        json.dumps({"v": 1, "id": name, "worker": name.rpartition("-")[0], "prompt": "May I?", "ts": 1} | fields),
+    )
+
+
+def test_one_question_is_shown_whole(looop):
+    """Every line of it, escapes made visible, options numbered, and how it was settled; JSON has the same fields."""
+    looop.settle()
+    put(looop, prompt="Drop it?\n\n  \x1b[31mIt is big\x1b[0m", options=["yes", "n\to"], reference="r", again="because")
+    assert "Drop it?" in looop("asks").out and "It is big" not in looop("asks").out
+    assert looop("asks", "w-1").out.splitlines()[1:] == [
+        "",
+        "      \\x1b[31mIt is big\\x1b[0m",
+        "    ref: r",
+        "    asked again: because",
+        "    options: 1 yes, 2 n o",
+    ]
+    looop("answer", "w-1", "-", stdin="no,\x1b[2J never")
+    shown = looop("asks", "w-1")
+    assert "refused by a person 2" in shown.out and r"'no,\x1b[2J never'" in shown.out
+    found = looop("asks", "w-1", "--json").json
+    assert (found["state"], found["answer"], found["by"]) == ("refused", "no,\x1b[2J never", "")
+    assert "no ask 'w-2'" in looop("asks", "w-2").err and "invalid ask id" in looop("asks", "a/b").err
+    looop.write("asks/w-3.json", '{"id": "w-3", "wor')
+    cut = looop("asks", "w-3")
+    assert (cut.code, cut.out, cut.err.count("\n")) == (1, "", 1) and "asks/w-3.json" in cut.err
+
+
+def test_settled_questions_are_listed_on_demand(looop):
+    """With --all those that are settled stand first, the latest last, the archive's among them; each says its state."""
+    looop.settle()
+    for n in range(1, 6):
+        put(looop, f"w-{n}")
+    put(looop, "s-1", generation=7)
+    looop.write("answers/w-1.json", '{"answer": "no, never", "ts": 50}')
+    looop.write("answers/w-2.json", '{"answer": "", "ts": 40, "outcome": "expired", "by": "nobody"}')
+    looop.write("answers/w-3.json", '{"answer": "moot", "ts": 30, "outcome": "withdrawn", "by": "w"}')
+    (looop.data / "asks/archive").mkdir()
+    for kind, target in (("asks", "w-4.json"), ("answers", "w-4.answer.json")):
+        looop.write("answers/w-4.json", '{"answer": "yes", "ts": 20}')
+        (looop.data / kind / "w-4.json").rename(looop.data / "asks/archive" / target)
+    (looop.data / "answers/w-4.json").unlink(missing_ok=True)
+    assert [line.split()[1] for line in looop("asks").out.splitlines()] == ["w-5", "s-1"]
+    lines = looop("asks", "--all").out.splitlines()
+    assert [line.split()[1] for line in lines] == ["setup-1", "w-4", "w-3", "w-2", "w-1", "w-5", "s-1"]
+    assert "withdrawn by w 1970-01-01 00:00 'moot'" in lines[2] and "expired 1970" in lines[3]
+    rows = looop("asks", "--all", "--json").json
+    states = {row["id"]: row["state"] for row in rows}
+    assert states == {
+        **dict.fromkeys(("setup-1", "w-4"), "answered"),
+        "w-1": "refused",
+        "w-2": "expired",
+        "w-3": "withdrawn",
+        "w-5": "pending",
+        "s-1": "stranded",
+    }
+    assert [ask["id"] for ask in looop("asks", "--json").json] == ["w-5"]
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "said"),
+    [
+        (("w-1",), b"\xff\xfe", "is not UTF-8"),
+        (("w-1", b"caf\xe9"), b"", "is not UTF-8"),
+        (("w-1", "-"), b"x" * ((1 << 20) + 1), "has 1048577 bytes, over the 1048576"),
+        (("w-1", "-"), b"x" * (5 << 20), "over 4194304 bytes"),
+        (("w-1", "-"), b" \n", "the answer is empty"),
+        (("w-1", ""), b"", "the answer is empty"),
+        (("w-1", "--option", "3"), b"", "ask w-1 has no option 3: there are 1 yes, 2 no"),
+        (("w-1", "--option", "0"), b"", "has no option 0"),
+        (("w-1", "--option", "1", "yes"), b"", "either a text or an --option"),
+        (("w-2", "--option", "1"), b"", "there are none"),
+        (("w-1", "--option", "one"), b"", "not a valid integer"),
+    ],
+)
+def test_what_is_no_answer_is_one_line(looop, words, stdin, said):
+    """Empty, too large, not UTF-8, an option that is not there: said in one line, and nothing is answered."""
+    looop.settle()
+    put(looop, options=["yes", "no"])
+    put(looop, "w-2")
+    refused = looop("answer", *words, stdin=stdin)
+    assert (refused.code, refused.out, refused.err.count("\n")) == (1, "", 1)
+    assert said in refused.err
+    assert os.listdir(looop.data / "answers") == ["setup-1.json"]
+
+
+def test_what_cannot_be_written_settles_nothing(looop):
+    """An answer or a withdrawal that finds no place is one line, and the question stays. Source: edge case 240."""
+    looop.settle()
+    put(looop)
+    (looop.data / "answers/w-1.json").mkdir()
+    for words in (("answer", "w-1", "yes"), ("ask", "withdraw", "w-1")):
+        refused = looop(*words)
+        assert (refused.code, refused.out, refused.err.count("\n")) == (1, "", 1), words
+    assert [ask["id"] for ask in looop("asks", "--json").json] == ["w-1"]
+
+
+@pytest.mark.slow
+def test_a_thousand_questions_are_listed_at_once(looop):
+    """A thousand pending questions cost `asks` less than half a second beside its start."""
+    looop.settle()
+    for n in range(1000):
+        put(looop, f"w{n}-1", key="k", generation=7 if n % 2 else 0)
+    before = time.monotonic()
+    looop("asks", "w1-1")
+    one = time.monotonic() - before
+    found = looop("asks", "--json").json
+    assert len(found) == 500
+    assert time.monotonic() - before - 2 * one < 0.5

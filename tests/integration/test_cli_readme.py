@@ -12,9 +12,10 @@ from looop.config.file import parse_config
 from looop.contract.doctor import Checkup, Finding
 from looop.contract.emulator import Cursor
 from looop.contract.money import CostReport, GoalBill, Spent
+from looop.contract.policy import GoalView
 from looop.contract.screens import Screenshot, ShownCell
 from looop.contract.sensors import SensorRun, SensorView
-from looop.contract.verbs import Failing, GoalView, Money, StateView, WorkerDetail
+from looop.contract.verbs import Failing, Money, StateView, WorkerDetail
 from looop.contract.worktree import Kept, Made, Pruned, WorktreeView
 from looop.model.prompt import GoalStatus
 from looop.model.report import BeatReport, SectionSize

@@ -84,6 +84,13 @@ def test_a_year_of_nights_has_a_wake_for_each(root: Path, zone: str, year: int) 
     assert days == [date(year, 1, 1) + timedelta(days=n) for n in range(length)] and length in (365, 366)
 
 
+def test_the_pulse_sleeps_until_the_next_run(home: Home) -> None:
+    """A run by the calendar ends the sleep; what cannot be understood has no deadline. Source: design §3 row 6."""
+    write(home, "nightly", cron="30 2 * * *", tz="Europe/Berlin")
+    write(home, "odd", tz="Nowhere")
+    assert _deadlines(home.house, START) == [None, START + 13 * HOUR + 1800]
+
+
 def test_one_wake_after_a_long_pause(home: Home) -> None:
     """However many runs were missed, the loop decides once, and is told how many. Source: edge case 214."""
     write(home, "nightly")
@@ -265,6 +272,18 @@ def test_a_job_that_is_due_once(home: Home) -> None:
     assert ran(home) == 1
 
 
+def test_a_one_shot_that_is_set_anew_is_due_anew(home: Home) -> None:
+    """Also when nobody looked while it was pending."""
+    job(home, when="due.tea")
+    home.write("schedules/tea.json", json.dumps({"at": START + HOUR}))
+    home.run_beat()
+    home.later(HOUR)
+    home.write("schedules/tea.json", json.dumps({"at": START + 2 * HOUR}))
+    home.says("s", {"signal": 1})
+    home.later(2 * HOUR)
+    assert ran(home) == 2
+
+
 def test_a_job_in_each_period(home: Home) -> None:
     """A recurring schedule is due once a period, not when it is written."""
     home.write("schedules/often.json", json.dumps({"v": 1, "every_s": HOUR, "anchor": START}))
@@ -299,6 +318,8 @@ def test_a_job_is_done_once_though_its_goals_record_is_lost(home: Home) -> None:
     home.run_beat()
     home.later(HOUR)
     assert ran(home) == 1
+    home.says("s", {"signal": "the condition is seen to be false"})
+    home.later(60)
     for number in (1, 2, 3):
         home.write(".goal-activity.json", "{")
         home.says("s", {"signal": number})
@@ -344,6 +365,16 @@ def test_a_clock_set_back_runs_no_job_twice(home: Home) -> None:
     for seconds in (-30, 10, 30, 5):
         home.says("s", {"signal": seconds})
         home.later(seconds)
+    assert ran(home) == 1
+
+
+def test_a_clock_that_was_years_ahead_does_not_end_a_job(home: Home) -> None:
+    """A goal that was acted on far in the future has not been acted on: its job is done at the next run."""
+    write(home, "nightly")
+    job(home)
+    home.run_beat()
+    home.write(".goal-activity.json", json.dumps({"backup": START + 3650 * DAY}))
+    home.later(HOUR)
     assert ran(home) == 1
 
 

@@ -1,7 +1,7 @@
 """Goals as a client sees them: how each stands, and what its author should hear when one is written."""
 
 from looop.contract.observe import goal_statuses
-from looop.contract.verbs import GoalView
+from looop.contract.policy import GoalView
 from looop.model.errors import Invalid, LooopError
 from looop.model.moves import WriteGoal
 from looop.model.prompt import GoalStatus

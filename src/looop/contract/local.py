@@ -4,18 +4,10 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from looop.contract.policy import GoalView, GoalWritten, ShellRun
 from looop.contract.questions import AskView, Hearing, Question, Questions, Reply
 from looop.contract.timetable import Run, ScheduleView, ScheduleWritten
-from looop.contract.verbs import (
-    Filter,
-    GoalView,
-    GoalWritten,
-    ShellRun,
-    StateView,
-    Stop,
-    Woke,
-    WorkerDetail,
-)
+from looop.contract.verbs import Filter, StateView, Stop, Woke, WorkerDetail
 from looop.model.errors import Missing, Refused, Unwritable
 from looop.model.ids import require_id
 from looop.model.moves import AnyMove, RunShell, WriteGoal, WriteSchedule, WriteSensor

@@ -18,17 +18,19 @@ import signal
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from time import monotonic
 from types import FrameType
 
 from looop.config.paths import program
 from looop.model.errors import LooopError, Missing, Unwritable
-from looop.runtime.command import Command
+from looop.runtime.command import Command, pause
 from looop.runtime.proc import Processes
 from looop.state.house import House
-from looop.state.open import open_house
+from looop.state.open import NoStop, open_house
 
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _DEADLINE_S = 60
+_LAST_WORDS_S, _LOOK_S = 2.0, 0.05
 _HINT = "install it (apt-get, dnf, apk or brew install {0}) and try again"
 _GIT_CONFIG = """\
 [user]
@@ -219,10 +221,16 @@ def _make_folder() -> str:
 
 
 def _remove(root: str) -> None:
-    try:
-        shutil.rmtree(root)
-    except OSError as error:
-        raise Unwritable(f"cannot remove the scratch folder {root}: {error.strerror}; remove it by hand") from None
+    """Remove the folder, also while the supervisor of a worker that has just ended writes its last record there."""
+    deadline = monotonic() + _LAST_WORDS_S
+    while True:
+        try:
+            return shutil.rmtree(root)
+        except OSError as error:
+            if monotonic() > deadline:
+                why = f"{error.strerror}; remove it by hand"
+                raise Unwritable(f"cannot remove the scratch folder {root}: {why}") from None
+        pause(NoStop(), _LOOK_S)
 
 
 def _write(path: str, text: str, *, append: bool = False) -> None:

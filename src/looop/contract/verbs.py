@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msgspec import Struct
 
+from looop.contract.policy import GoalView, GoalWritten, ShellRun
 from looop.contract.questions import AskView, Hearing, Question, Questions, Reply
 from looop.contract.timetable import Run, ScheduleView, ScheduleWritten
 from looop.model.moves import AnyMove, RunShell, WriteGoal, WriteSchedule
@@ -111,37 +112,6 @@ class Woke(Struct, frozen=True):
     def pulse_down(self) -> bool:
         """Whether nothing can change any more because no pulse runs."""
         return self.changed == ["pulse-down"]
-
-
-class GoalView(Struct, frozen=True):
-    """One goal: its text, how it stands, and how long ago it was acted on (None: never).
-
-    `error` says what is wrong with the file or its front matter; `done` and `reflexes` are not known then.
-    """
-
-    id: str
-    text: str
-    status: str
-    why: str
-    done: str | None
-    reflexes: list[str]
-    suspended: list[int]
-    age_s: int | None
-    error: str
-
-
-class GoalWritten(Struct, frozen=True):
-    """A goal that was written: its summary, and in a sentence each what its author may not have meant."""
-
-    summary: str
-    doubts: list[str]
-
-
-class ShellRun(Struct, frozen=True):
-    """A command a person had run: its summary, and the tail of what it printed."""
-
-    summary: str
-    output: str
 
 
 class WorkerDetail(Struct, frozen=True):

@@ -1,6 +1,6 @@
 """What every worker is told before its task. It is paid for at each start: short, and nothing in it changes.
 
-Source: spec/workers.md §2.4, §9, §10; design §3 row 7 (`--key`).
+Source: spec/workers.md §2.4, §9, §10; design §3 row 7.
 """
 
 from looop.model.text import one_line
@@ -19,6 +19,11 @@ WHEN YOU NEED A PERSON
 offers a choice, `--ref PATH` names what to read first.
 - One call for one question. If a time limit of your tools cuts it off, make the same call again: the same \
 --key is the same question, not a second one. Do not end while you wait: only this session can use the answer.
+- `--timeout 2h --default no`: nobody decides for two hours, and you get that default; an error without one. \
+What cannot be undone takes `--urgency irreversible`: no default but a no. A question that is moot: \
+`"$LOOOP_BIN" ask withdraw ASK`.
+- What a person has refused under a --key is not asked again, you get that no at once. Only if something has \
+changed: `--again 'what has changed'`.
 - Lines in brackets and with bullets, closed by a line `---`, may stand before the answer: a person has steered \
 you meanwhile. Obey those lines and the answer.
 - Reach people in no other way: no desktop notification, no message, no mail.

@@ -20,6 +20,7 @@ from msgspec import Struct
 from looop.model.decision import CATCH_UP, MIN_EVERY_S
 from looop.model.errors import Invalid
 from looop.model.records import Fault, Schedule
+from looop.model.text import clipped
 from looop.rules import cron
 
 Probe = tuple[Any, dict[str, Any]]
@@ -114,7 +115,7 @@ def ran(schedule: Schedule | Fault, signal: Any, zone_of: ZoneOf | None) -> int 
 def line_of(schedule: Schedule, zone_of: ZoneOf | None) -> Line:
     """The runs of a schedule that has several. Raises Invalid with what is wrong with it."""
     if schedule.catch_up not in (None, *CATCH_UP):
-        raise Invalid(f"catch_up is {schedule.catch_up!r}: expected one of {', '.join(CATCH_UP)}")
+        raise Invalid(f"catch_up is {clipped(schedule.catch_up or '', 64)!r}: expected one of {', '.join(CATCH_UP)}")
     if schedule.cron is None:
         if (schedule.every_s or 0) < MIN_EVERY_S:
             raise Invalid(f"every_s is {schedule.every_s}: at least {MIN_EVERY_S} is allowed")

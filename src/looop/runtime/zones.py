@@ -9,9 +9,12 @@ from datetime import UTC, tzinfo
 from functools import lru_cache
 
 from looop.model.errors import Invalid
+from looop.model.text import clipped
 
 _UTC_NAMES = ("UTC", "Etc/UTC", "UTC0", "GMT0", "Z")
 _LOCALTIME = "/etc/localtime"
+_EXAMPLE = "Europe/Berlin"
+_SHOWN_CHARS = 64
 _NO_DATA = "there is no time zone data on this machine: install the package tzdata, or use UTC"
 
 
@@ -25,7 +28,8 @@ def zone_of(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise Invalid(f"time zone {name!r} is not known here" if _has_data() else f"{name!r}: {_NO_DATA}") from None
+        shown = repr(clipped(name, _SHOWN_CHARS))
+        raise Invalid(f"time zone {shown} is not known here" if _has_data() else f"{shown}: {_NO_DATA}") from None
 
 
 def checked_zone(name: str) -> tzinfo:
@@ -76,9 +80,6 @@ def _from_debian(path: str, localtime: str) -> str:
     if not name:
         raise Invalid(f"the machine's zone has no name ({localtime} is a file of its own): name one, as {_EXAMPLE}")
     return name
-
-
-_EXAMPLE = "Europe/Berlin"
 
 
 def _below_zoneinfo(path: str) -> str:

@@ -133,7 +133,8 @@ class Mailbox:
     def refusal(self, question: Ask, since: int) -> Settled | None:
         """What a person last answered to this question, if it was a no; None while it is open or its answer is owed.
 
-        The same question has the same key, and the same worker or the same words. Raises Unreadable.
+        The same question has the same key, and the same worker or the same words. Two answers of one second that differ
+        are no refusal: in doubt it is asked. Raises Unreadable.
         """
         if not question.key or self._known(question, since):
             return None
@@ -146,8 +147,9 @@ class Mailbox:
             and (pair.ask.worker == question.worker or pair.ask.prompt == question.prompt)
             and pair.answer.outcome == "answered"
         ]
-        last = max(said, key=lambda pair: (pair.answer.ts, pair.ask.ts), default=None)
-        return last if last and is_refusal(last.answer.answer) else None
+        latest = max((pair.answer.ts for pair in said), default=0)
+        last = [pair for pair in said if pair.answer.ts == latest]
+        return last[-1] if last and all(is_refusal(pair.answer.answer) for pair in last) else None
 
     def ask_of(self, ask_id: str) -> Ask | Fault | None:
         """A question: absent is None. Never raises."""
@@ -375,10 +377,13 @@ def _is_stranded(ask: Ask, lives: Mapping[str, int]) -> bool:
 
 
 def _is_owed(ask: Ask, answer: Answer | Fault | None, generation: int, since: int) -> bool:
-    """Whether the worker that asks again has yet to get this answer."""
+    """Whether the worker that asks again has yet to get this answer: it asked itself, or took the question over.
+
+    In doubt, asked in the second in which its session began, it did not.
+    """
     if ask.taken or (isinstance(answer, Answer) and (answer.outcome == "stranded" or answer.by == ask.worker)):
         return False
-    return ask.ts > since or ask.generation == generation > 0
+    return ask.ts > since or (ask.generation == generation > 0 and ask.ts < since)
 
 
 def _ask_key(ask_id: str) -> str:

@@ -2,7 +2,7 @@
 
 Note [Won, then read]
 Ids of tells are used again. Whoever has moved one away has won it, and delivers what it reads in its own copy: what it
-had seen under that name before may have been somebody else's, and have gone.
+had seen under that name before may have been somebody else's, and have gone. What cannot be read just then is put back.
 """
 
 import os
@@ -78,7 +78,12 @@ class Tells:
 
     def _take(self, name: str, seen: Tell) -> Tell | Fault | None:
         taken = f"{_TAKEN}/{name}.{os.getpid()}.{os.urandom(6).hex()}.json"
-        return read_record(self._store, taken, Tell) or seen if self._store.move(_key(name), taken) else None
+        if not self._store.move(_key(name), taken):
+            return None
+        won = read_record(self._store, taken, Tell) or seen
+        if isinstance(won, Fault) and won.kind == "unreadable":
+            self._store.move(taken, _key(name))
+        return won
 
     def _expire(self, now: int) -> list[str]:
         """Remove what was delivered and is older than it is to be kept; what resists, as sentences."""

@@ -14,6 +14,13 @@ POINTS = {
     "1 no notifications": ["no desktop notification"],
     "2 how to ask": [f'answer="$({LOOOP}ask fix-ci ', "--prompt", "--options", "--ref", "blocks", "no terminal"],
     "2 one question a call": ["One call for one question", "--key"],
+    "2 time, and what it must not decide": [
+        "--timeout 2h --default no",
+        "--urgency irreversible",
+        "no default but a no",
+    ],
+    "2 moot": [f"{LOOOP}ask withdraw ASK"],
+    "2 refused things stay refused": ["is not asked again", "Only if something has changed", "--again '"],
     "2 the same process consumes": ["Do not end while you wait", "only this session can use the answer"],
     "3 told": [f"{LOOOP}told`", "before every risky one", "obey it"],
     "3 steering before an answer": ["brackets", "bullets", "a line `---`", "before the answer"],

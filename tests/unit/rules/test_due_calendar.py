@@ -166,6 +166,12 @@ def test_none_keeps_a_run_that_was_noticed_and_not_decided_on() -> None:
     assert watch.look(START + HOUR + ON_TIME_S + 500, decide=False) == run(1)
 
 
+def test_none_falls_back_on_what_was_decided() -> None:
+    """Where nothing is published, as in a copied data dir, what the last decision saw stays shown."""
+    shown = Before(decided=run(2), published=None)
+    assert probe(hourly("none"), START + 3 * HOUR + 1800, zone_of, shown)[0] == run(2)
+
+
 def test_recurring_ones_have_the_same_choices() -> None:
     """`every_s` with a policy counts periods and chooses among them in the same way."""
     every = Schedule(every_s=HOUR, anchor=START, catch_up="all")

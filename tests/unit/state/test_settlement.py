@@ -223,6 +223,16 @@ def test_the_next_session_takes_an_open_question_over(store: MemoryStore, box: M
     assert asked(box, key="k", ts=BORN + 82, generation=BORN + 50, since=BORN + 50) == "w-2"
 
 
+def test_an_answer_of_the_first_second_is_in_doubt(box: Mailbox) -> None:
+    """Two sessions that began in one second cannot be told apart: the answer to the one is not given to the other.
+
+    Source: spec/workers.md §1, ids are used again.
+    """
+    assert asked(box, key="k", ts=BORN, generation=BORN, since=BORN) == "w-1"
+    box.answer("w-1", "yes", BORN)
+    assert asked(box, key="k", ts=BORN, generation=BORN, since=BORN) == "w-2"
+
+
 def test_what_is_given_up_is_not_taken_over(store: MemoryStore, box: Mailbox) -> None:
     """A beat that died between its two steps has given the question up: the next session asks anew, the next beat
     settles the old one.
@@ -305,6 +315,16 @@ def test_only_the_last_word_of_a_person_counts(box: Mailbox) -> None:
     box.take("w-5", 52)
     found = box.refusal(question(key="k", ts=53), 0)
     assert found is not None and found.ask.id == "w-4"
+
+
+@pytest.mark.parametrize("words", [("no", "yes"), ("yes", "no")])
+def test_a_yes_of_the_same_second_leaves_it_in_doubt(box: Mailbox, words: tuple[str, str]) -> None:
+    """Which of two answers of one second came last nobody can tell: the person is asked again."""
+    for n, text in enumerate(words, 1):
+        asked(box, key="k", ts=5)
+        box.answer(f"w-{n}", text, 6)
+        box.take(f"w-{n}", 6)
+    assert box.refusal(question(key="k", ts=7), 0) is None
 
 
 def test_an_expiry_is_no_refusal(box: Mailbox) -> None:

@@ -8,7 +8,7 @@ from looop.model.errors import Refused, Unreadable, Unwritable
 from looop.model.records import Tell
 from looop.state.tells import Tells
 from looop.store.memory import MemoryStore
-from looop.store.protocol import Entry
+from looop.store.protocol import Blob, Entry
 
 KEEP_S = 100
 
@@ -18,7 +18,12 @@ class Shaky(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.unlistable, self.stuck, self.faster = "", False, 0
+        self.unlistable, self.stuck, self.faster, self.unreadable = "", False, 0, ""
+
+    def read(self, key: str) -> Blob | None:
+        if self.unreadable and key.startswith(self.unreadable):
+            raise Unreadable(f"cannot read {key!r}: Input/output error")
+        return super().read(key)
 
     def list(self, folder: str) -> list[Entry]:
         if folder == self.unlistable:
@@ -200,3 +205,17 @@ def test_a_generation_takes_its_messages_along(store: Shaky, tells: Tells) -> No
     assert heard(tells) == []
     assert names(store, "tells/consumed") == []
     assert heard(tells, "v") == ["stays"]
+
+
+def test_what_cannot_be_read_once_it_is_won_is_put_back(store: Shaky, tells: Tells) -> None:
+    """A message that was taken and cannot be read just then waits for the next time, and is said to be damaged.
+
+    Source: spec/edge-cases.md item 204.
+    """
+    tells.tell("w", "careful", 1)
+    store.unreadable = "tells/consumed/"
+    told = tells.drain("w", 2)
+    assert told.tells == [] and len(told.damaged) == 1
+    store.unreadable = ""
+    assert heard(tells) == ["careful"]
+    assert heard(tells) == []

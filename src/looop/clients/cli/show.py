@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from looop.contract.policy import GoalView
 from looop.contract.timetable import ScheduleView
-from looop.contract.verbs import Failing, GoalView, StateView
+from looop.contract.verbs import Failing, StateView
 from looop.model.prompt import GoalStatus
 from looop.model.records import Ask, Parked
 from looop.model.report import BeatReport
