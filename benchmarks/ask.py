@@ -127,7 +127,7 @@ def questions(root: str) -> Callable[[], Moment]:
         process = start(root, "wait", "--json", "--only-asks", "--new-asks", "now")
         while not watches(process.pid):
             time.sleep(0.01)
-        time.sleep(0.3)
+        time.sleep(0.5)
         name = f"raised-{asks}"
         text = ASK.format(id=name, worker="raised", ts=int(time.time()))
         path, temp = (os.path.join(root, "asks", one) for one in (f"{name}.json", f".{os.getpid()}-0-0.tmp"))
@@ -143,9 +143,9 @@ def questions(root: str) -> Callable[[], Moment]:
 
 
 def watches(pid: int) -> bool:
-    """Whether a process has the folder of the answers open."""
+    """Whether a process has the folder of the asks open."""
     try:
-        return any(os.readlink(f"/proc/{pid}/fd/{fd}").endswith("/answers") for fd in os.listdir(f"/proc/{pid}/fd"))
+        return any(os.readlink(f"/proc/{pid}/fd/{fd}").endswith("/asks") for fd in os.listdir(f"/proc/{pid}/fd"))
     except FileNotFoundError:
         return False
 
