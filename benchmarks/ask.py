@@ -3,6 +3,7 @@
 A hundred other `looop ask` wait meanwhile in the same data dir, beside a real pulse. Linux only: it reads /proc.
 """
 
+import math
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from paired import clean_env, compare, figure, pairs, title
 from scratch import data_dir, running_pulse, write
 
 OTHERS, AT_ONCE, IDLE_S = 100, 10, 10
-ROUNDS = int(os.environ.get("ROUNDS", "300"))
+ROUNDS = int(os.environ.get("ROUNDS", "100"))
 ASK = '{{"v":1,"id":"{id}","worker":"{worker}","prompt":"May I?","ts":{ts}}}\n'
 BARE = "import sys; sys.stdin.read(1); print('yes', flush=True)"
 BARS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50, 100, 1000)
@@ -51,21 +52,17 @@ def asked(root: str, worker: str) -> bool:
     return os.path.exists(os.path.join(root, "asks", f"{worker}-1.json"))
 
 
-def ticks(processes: list[subprocess.Popen[bytes]]) -> int:
-    """CPU ticks of all of them together since each began."""
-    total = 0
-    for process in processes:
-        with open(f"/proc/{process.pid}/stat", encoding="utf-8") as file:
-            fields = file.read().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total
+def used(process: subprocess.Popen[bytes]) -> float:
+    """CPU milliseconds of a process since it began, to the nanosecond."""
+    with open(f"/proc/{process.pid}/schedstat", encoding="utf-8") as file:
+        return int(file.read().split()[0]) / 1e6
 
 
 def settled(processes: list[subprocess.Popen[bytes]]) -> None:
-    """Return once none of them has used the CPU for half a second."""
-    seen = -1
-    while seen != (now := ticks(processes)):
-        seen = now
+    """Return once all of them together have hardly used the CPU for half a second."""
+    before = -math.inf
+    while (now := sum(map(used, processes))) > before + len(processes):
+        before = now
         time.sleep(0.5)
 
 
@@ -92,10 +89,10 @@ def crowd(root: str) -> Iterator[list[subprocess.Popen[bytes]]]:
         for process in processes:
             process.kill()
         for process in processes:
-            process.communicate()
+            process.wait()
 
 
-def answers(root: str) -> Callable[[], Moment]:
+def answers(root: str, started: list[subprocess.Popen[bytes]]) -> Callable[[], Moment]:
     """A round: one answer is put in place, as `looop answer` does it, and its worker goes on. Asks come in batches."""
     ready: list[tuple[str, subprocess.Popen[bytes]]] = []
     batch = 0
@@ -105,7 +102,8 @@ def answers(root: str) -> Callable[[], Moment]:
         if not ready:
             batch += 1
             workers = [f"b{batch}n{n}" for n in range(AT_ONCE)]
-            ready.extend(zip(workers, waiting(root, workers), strict=True))
+            started.extend(waiting(root, workers))
+            ready.extend(zip(workers, started[-AT_ONCE:], strict=True))
         worker, process = ready.pop()
         time.sleep(0.05)
         path = os.path.join(root, "answers", f"{worker}-1.json")
@@ -127,8 +125,9 @@ def questions(root: str) -> Callable[[], Moment]:
         nonlocal asks
         asks += 1
         process = start(root, "wait", "--json", "--only-asks", "--new-asks", "now")
-        time.sleep(0.3)
-        settled([process])
+        while not watches(process.pid):
+            time.sleep(0.01)
+        time.sleep(0.5)
         name = f"raised-{asks}"
         text = ASK.format(id=name, worker="raised", ts=int(time.time()))
         path, temp = (os.path.join(root, "asks", one) for one in (f"{name}.json", f".{os.getpid()}-0-0.tmp"))
@@ -141,6 +140,14 @@ def questions(root: str) -> Callable[[], Moment]:
         return moment
 
     return turn
+
+
+def watches(pid: int) -> bool:
+    """Whether a process has the folder of the asks open."""
+    try:
+        return any(os.readlink(f"/proc/{pid}/fd/{fd}").endswith("/asks") for fd in os.listdir(f"/proc/{pid}/fd"))
+    except FileNotFoundError:
+        return False
 
 
 def bare() -> float:
@@ -186,9 +193,11 @@ def histogram(values: list[float]) -> None:
 def idle(processes: list[subprocess.Popen[bytes]]) -> None:
     """What the waiting ones hold and use while nothing happens."""
     settled(processes)
-    before = ticks(processes)
+    before = list(map(used, processes))
     time.sleep(IDLE_S)
-    figure(f"CPU ticks of {len(processes)} waiting asks in {IDLE_S} s", ticks(processes) - before, "ticks", 0)
+    cost = [(used(process) - was) / IDLE_S for process, was in zip(processes, before, strict=True)]
+    figure("CPU of a waiting ask, median", median(cost), "ms/s", 0.1)
+    figure("CPU of the one that used most", max(cost), "ms/s", 0.1)
     for name in ("Rss", "Pss"):
         figure(f"{name} of a waiting ask, median", median(held(one.pid, name) for one in processes) / 1024, "MB", 20)
 
@@ -202,7 +211,7 @@ def main() -> None:
     title(f"ask: {ROUNDS} answers and {ROUNDS} questions, {OTHERS} other asks waiting, a pulse beating")
     with data_dir(20, 3) as root, running_pulse(root), crowd(root) as others:
         idle(others)
-        latency("answer in place", "worker goes on", answers(root))
+        latency("answer in place", "worker goes on", answers(root, others))
         latency("question in place", "wait has ended", questions(root))
 
 

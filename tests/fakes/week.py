@@ -187,7 +187,8 @@ class Week:
         found = self.found
         found.due, found.handled = self.plan.seconds // EVERY_S, len(self._handled)
         found.model_calls = len(self.home.events("decide_start"))
-        asks = [json.loads(file.read_bytes()) for file in (self.home.root / "asks").rglob("*.json")]
+        files = [file for file in (self.home.root / "asks").rglob("*.json") if file.name[0] != "."]
+        asks = [json.loads(file.read_bytes()) for file in files if not file.name.endswith(".answer.json")]
         copies = Counter((record["worker"], record["key"]) for record in asks)
         found.records, found.questions = len(asks), len(copies)
         found.most_copies = max(copies.values(), default=0)

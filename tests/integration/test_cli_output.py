@@ -162,7 +162,7 @@ def test_state_for_people(looop: Looop) -> None:
     assert "looop pulse" in lines[1]
     assert lines[2].startswith("  ⚑ q (w · ")
     assert lines[2].endswith("d ago): Go?")
-    assert lines[3] == "      options: yes, no"
+    assert lines[3] == "      options: 1 yes, 2 no"
     assert "  · setup  open" in lines
     assert any(line.startswith('  sensor-today  {"date":') for line in lines)
 

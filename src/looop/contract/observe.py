@@ -14,7 +14,7 @@ from looop.config.paths import is_there
 from looop.contract.verbs import Failing, Money, StateView
 from looop.model.errors import LooopError
 from looop.model.prompt import GoalStatus
-from looop.model.records import Backoff, Failure, Fault, Parked, ReflexLedger, Unmetered
+from looop.model.records import Ask, Backoff, Failure, Fault, Parked, ReflexLedger, Unmetered
 from looop.model.text import one_line
 from looop.model.usage import Bill
 from looop.model.world import World, goals_of
@@ -60,7 +60,8 @@ def state_of(house: House, mail: Mail | None = None) -> StateView:
     config = damage.spare(lambda: _config(house), None)
     sensors = damage.spare(house.sensors.all, list[Sensor]())
     world = damage.spare(lambda: read_world(house, sensors), NO_WORLD)
-    mail = mail or damage.spare(lambda: house.mailbox.pending(now, house.fleet.living), Mail([], []))
+    read = mail or damage.spare(lambda: house.mailbox.pending(now, house.fleet.living), None)
+    mail = read or Mail([], [])
     journal = damage.spare(lambda: house.journal.tail(_JOURNAL_LINES), list[str]())
     costs = damage.spare(house.ledger.read, Rows([], 0))
     bill = bill_since(costs.rows, midnight(house.setting.clock, now))
@@ -71,7 +72,7 @@ def state_of(house: House, mail: Mail | None = None) -> StateView:
         last_beat_age_s=last_beat_age(house, now),
         snapshots={stem: _snapshot(reading.raw) for stem, reading in world.readings.items() if reading.is_json},
         asks=mail.pending,
-        workers=damage.spare(lambda: _workers(house, now), list[dict[str, Any]]()),
+        workers=damage.spare(lambda: _workers(house, now, read.pending if read else None), list[dict[str, Any]]()),
         goals=sorted(goals_of(world.policy)),
         goal_status=goal_statuses(house, world, now),
         journal_tail=journal,
@@ -89,8 +90,8 @@ def state_of(house: House, mail: Mail | None = None) -> StateView:
     )
 
 
-def _workers(house: House, now: int) -> list[dict[str, Any]]:
-    return [msgspec.to_builtins(row) for row in worker_rows(house, now)]
+def _workers(house: House, now: int, pending: list[Ask] | None) -> list[dict[str, Any]]:
+    return [msgspec.to_builtins(row) for row in worker_rows(house, now, pending)]
 
 
 def goal_statuses(house: House, world: World, now: int) -> list[GoalStatus]:

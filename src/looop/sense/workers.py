@@ -18,15 +18,15 @@ from looop.state.house import House
 _BLIND = "; the asks cannot be read, so it may as well wait for an answer"
 
 
-def worker_rows(house: House, now: int) -> list[WorkerRow]:
+def worker_rows(house: House, now: int, pending: list[Ask] | None = None) -> list[WorkerRow]:
     """Every worker, the dead included, by id; the pulse is none. Raises Unreadable when nobody can tell who is there.
 
-    A mailbox that cannot be read blocks nobody: `derived_from` says so, and `sys-asks` is an error then.
+    `pending` are the asks that wait, where somebody has read them already. A mailbox that cannot be read blocks nobody:
+    `derived_from` says so, and `sys-asks` is an error then.
     """
     sessions = [session for session in house.fleet.all() if session.id != PULSE]
-    around = _Around(
-        _asks(house, sessions, now), _tells(house), sleep_of(house), house.setting.knobs.worker_stuck_secs, now
-    )
+    asks = _first_asks(_pending(house, sessions, now) if pending is None else pending)
+    around = _Around(asks, _tells(house), sleep_of(house), house.setting.knobs.worker_stuck_secs, now)
     return [_row(house, session, around) for session in sorted(sessions, key=lambda session: session.id)]
 
 
@@ -88,13 +88,16 @@ def _verdict(house: House, worker: str) -> tuple[Literal["pass", "fail"] | None,
     return "fail", found.output.strip()
 
 
-def _asks(house: House, sessions: list[Session], now: int) -> dict[str, Ask] | None:
+def _pending(house: House, sessions: list[Session], now: int) -> list[Ask] | None:
     living = {session.id: session.started_at for session in sessions if session.alive and session.started_at}
     try:
-        pending = house.mailbox.pending(now, lambda: living).pending
+        return house.mailbox.pending(now, lambda: living).pending
     except Unreadable:
         return None
-    return {ask.worker: ask for ask in reversed(pending) if not ask.detach}
+
+
+def _first_asks(pending: list[Ask] | None) -> dict[str, Ask] | None:
+    return None if pending is None else {ask.worker: ask for ask in reversed(pending) if not ask.detach}
 
 
 def _tells(house: House) -> Counter[str]:
