@@ -14,7 +14,6 @@ import pytest
 import yaml
 
 LOADED = (hypothesis, msgspec, yaml)  # by every fork alike, so they are loaded once
-TEST_S = 10
 
 
 class Suite(NamedTuple):
@@ -44,6 +43,8 @@ class Recorder:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
+        if report.failed:
+            print(report.longreprtext, file=sys.__stderr__)
 
 
 class Chooser:
@@ -105,7 +106,7 @@ def _pytest(slot: str, arguments: list[str], plugins: list[object]) -> int:
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     hypothesis.settings.register_profile("mutants", derandomize=True, database=None, deadline=None)
     hypothesis.settings.load_profile("mutants")
-    quiet = ["--tb=no", f"--timeout={TEST_S}", f"--basetemp={slot}/temp", "--rootdir", slot]
+    quiet = ["--tb=short", f"--basetemp={slot}/temp", "--rootdir", slot]
     quiet += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # libraries are loaded before pytest sees them
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         return int(pytest.main([*quiet, *arguments], plugins=plugins))
