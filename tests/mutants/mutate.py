@@ -110,6 +110,8 @@ def _is_left_alone(node: ast.AST, part: ast.AST) -> bool:
         return True
     if isinstance(part, ast.FunctionDef):
         return all(isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) for line in part.body)
+    if isinstance(part, ast.Subscript) and isinstance(part.value, ast.Name):
+        return part.value.id in ("Literal", "Callable", "Iterable", "Mapping", "Sequence")
     if isinstance(node, ast.JoinedStr | ast.FormattedValue):
         return isinstance(part, ast.Constant | ast.JoinedStr)
     return isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant)

@@ -168,16 +168,13 @@ def _take_slot(queue: "object") -> None:
 
 def _is_killed(mutant: Mutant) -> bool:
     suite = _suites[mutant.path]
-    ranks = suite.ranks(mutant.line)
-    if not ranks:
-        return False
     path = os.path.join(_slot, mutant.path)
     with open(path, encoding="utf-8") as file:
         before = file.read()
     try:
         with open(path, "w", encoding="utf-8") as file:
             file.write(mutant.source)
-        return not _lives(ranks, suite.seconds)
+        return not _lives(suite.ranks(mutant.line), suite.seconds)
     finally:
         with open(path, "w", encoding="utf-8") as file:
             file.write(before)

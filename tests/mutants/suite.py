@@ -24,10 +24,8 @@ class Suite(NamedTuple):
     seconds: float
 
     def ranks(self, line: int) -> dict[str, int]:
-        """In which order to run which tests for a change of that line; none when no test ever gets there."""
+        """In which order to run the tests for a change of that line."""
         here = self.lines.get(line, set())
-        if not here:
-            return {}
         first = [name for name in self.order if name in here]
         return {name: n for n, name in enumerate([*first, *(name for name in self.order if name not in here)])}
 

@@ -53,6 +53,7 @@ def test_every_kind_of_change_is_made(source: str, expected: list[str]) -> None:
     [
         '"""Words."""',
         "import a",
+        "A = Literal['a']",
         "x: 'A'",
         "def f(a=1): ...",
         "@cache(3)\ndef f(a: 'A') -> 'B': ...",
