@@ -117,3 +117,28 @@ def test_every_goal_offers_one_move() -> None:
     seen = world({"a": goal("true", "true"), "b": goal("false", "true")})
     held = judge(seen, ReflexLedger(), {"a": NOW}, NOW).held
     assert [firing.label for firing in held] == ["reflex b#1", "reflex a#0"]
+
+
+def test_the_worker_of_a_goal_is_its_own() -> None:
+    """Another goal's worker is nobody to this one."""
+    rows = [{"id": "other", "state": "running", "health": "working", "exit_code": None, "verify": None}]
+    seen = world(
+        {"g": goal("!worker.alive && worker.id == 'g'"), "other": goal("worker.alive")}, sessions={"signal": rows}
+    )
+    held = judge(seen, ReflexLedger(), {}, NOW).held
+    assert [firing.goal for firing in held] == ["g", "other"]
+
+
+def test_only_what_is_due_is_served() -> None:
+    """A reflex for either of two schedules fires for the one that ran, and again when the other runs."""
+    loop = Loop()
+
+    def both(a: int | None, b: int | None) -> World:
+        ran = {name: run for name, run in (("a", a), ("b", b)) if run is not None}
+        readings = {"signal": {"a": "x", "b": "x"}, "detail": {}, "ran": ran}
+        return world({"g": goal("due.a || due.b")}, {"ci": {"signal": str(ran)}}, schedules=readings)
+
+    first = loop.judge(both(NOW - 90, None)).firing
+    assert first
+    assert first.run == f'["a",{NOW - 90}]'
+    assert [bool(loop.beat(both(*runs))) for runs in ((NOW - 90, None), (NOW - 90, NOW - 50))] == [True, True]
