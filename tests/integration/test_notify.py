@@ -373,6 +373,19 @@ def test_a_book_that_cannot_be_read_stops_the_pushes_and_nothing_else(looop, hoo
     assert hook.posts == []
 
 
+def test_a_damaged_book_pushes_nothing_again(looop, hooks):
+    """A book that somebody has damaged is not taken for an empty one: one line says which line of it is wrong."""
+    hook = hooks()
+    looop.raised("w-1")
+    assert looop("notify", "--once", "--to", hook.own).code == 0
+    looop.write("notices.jsonl", looop.read("notices.jsonl") + "not a row\n" + looop.read("notices.jsonl"))
+    ended = looop("notify", "--once", "--to", hook.own)
+    assert ended.code == 1
+    assert "notices.jsonl: line 3" in ended.err
+    assert ended.err.count("\n") == 1
+    assert len(hook.posts) == 1
+
+
 def test_quiet_hours_hold_back(looop, hooks):
     """In quiet hours nothing leaves; the local zone may be named."""
     hook = hooks()

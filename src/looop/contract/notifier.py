@@ -75,7 +75,7 @@ class Notifier:
         return Replies(contract, self._house, self._token)
 
     def plan(self, asks: Collection[Ask], now: int, busy: Collection[str] = ()) -> Plan:
-        """What to push now to targets that are not busy. Raises Unreadable: without the book nothing is pushed."""
+        """What to push now to targets that are not busy. Raises Unreadable, Corrupt: no push without the book."""
         idle = [target for target in self._targets if target not in busy]
         return plan(asks, self._book.rows(), now, replace(self._settings, targets=idle))
 
