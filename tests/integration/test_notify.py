@@ -386,6 +386,22 @@ def test_a_damaged_book_pushes_nothing_again(looop, hooks):
     assert len(hook.posts) == 1
 
 
+@pytest.mark.parametrize("stranded", [{"generation": 1, "key": "k"}, {}])
+def test_a_book_that_shrinks_keeps_what_may_wait_again(looop, hooks, stranded):
+    """Of a question that is stranded the book forgets nothing: the next session of its worker may take it over."""
+    hook = hooks()
+    looop.raised("w-1")
+    assert looop("notify", "--once", "--to", hook.own).code == 0
+    looop.raised("w-1", **stranded)
+    told = looop.read("notices.jsonl")
+    filler = json.dumps(json.loads(told.split("\n")[0]) | {"asks": ["v-1"], "target": "x" * 900})
+    looop.write("notices.jsonl", told + (filler + "\n") * 1100)
+    looop.raised("u-1")
+    assert looop("notify", "--once", "--to", hook.own).code == 0
+    assert (looop.data / "notices.jsonl").stat().st_size < 1 << 20
+    assert any(row["asks"] == ["w-1"] for row in looop.book())
+
+
 def test_quiet_hours_hold_back(looop, hooks):
     """In quiet hours nothing leaves; the local zone may be named."""
     hook = hooks()
