@@ -7,8 +7,10 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -198,6 +200,24 @@ def test_a_target_that_fails_is_tried_again(looop, hooks):
     assert looop.outcomes() == ["sending", "failed"] * 2 + ["sending", "sent"]
     assert hook.asks == [["w-1"]] * 3
     assert looop("notify", "--to", hook.own, "--once").out == ""
+
+
+def test_a_target_that_says_no_at_length_has_failed(looop):
+    """A reason of any length is still a no, which is tried again, and only its beginning is kept."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def refuse() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 500 " + b'"' * 60_000 + b"\r\nContent-Length: 0\r\n\r\n")
+
+        threading.Thread(target=refuse, daemon=True).start()
+        looop.raised("w-1")
+        looop("notify", "--once", "--to", f"looop+http://127.0.0.1:{server.getsockname()[1]}/")
+    assert looop.outcomes() == ["sending", "failed"]
+    assert looop.book()[1]["error"].startswith('HTTP 500 """')
+    assert len(looop.book()[1]["error"]) < 400
 
 
 @pytest.mark.slow
