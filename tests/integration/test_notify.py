@@ -331,7 +331,7 @@ def test_targets_from_a_file(looop, hooks):
         (["--to", "nosuch://s3cretpass/t0kenpath"], "does not understand nosuch://#"),
         (["--to", "looop+http://127.0.0.1:1/", "--quiet", "22-7"], "HH:MM-HH:MM"),
         (["--to", "looop+http://127.0.0.1:1/", "--quiet", "07:00-07:00"], "must differ"),
-        (["--to", "looop+http://127.0.0.1:1/", "--tz", "Mars/Olympus"], "no time zone"),
+        (["--to", "looop+http://127.0.0.1:1/", "--tz", "Mars/Olympus"], "--tz: time zone 'Mars/Olympus' is not known"),
         (["--to", "looop+http://127.0.0.1:1/", "--nudge", "soon"], "is not a duration"),
         (["--to", "looop+http://127.0.0.1:1/", "--listen", "x"], "expected [HOST:]PORT"),
         (["--to", "looop+http://127.0.0.1:1/", "--listen", "0.0.0.0:0"], "--allow-remote"),

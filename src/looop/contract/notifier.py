@@ -7,8 +7,8 @@ import os
 import re
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from threading import Lock
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec.structs import replace
 
@@ -22,9 +22,10 @@ from looop.model.errors import Invalid
 from looop.model.notices import Notice, Push
 from looop.model.records import Ask
 from looop.model.text import to_json
-from looop.rules import notice_text
+from looop.rules import cron, notice_text
 from looop.rules.notify import Plan, Quiet, Settings, plan, worth_keeping
 from looop.runtime.lock import notify_lock
+from looop.runtime.zones import checked_zone
 from looop.state.house import House
 from looop.state.notices import Notices
 
@@ -156,15 +157,7 @@ def _quiet(text: str) -> Quiet | None:
 
 
 def _offsets(zone: str) -> Callable[[int], int]:
-    from datetime import datetime
-
     try:
-        place = ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise Invalid(f"--tz {zone!r} is no time zone of this machine: expected one such as Europe/Berlin") from None
-
-    def offset_s(moment: int) -> int:
-        ahead = datetime.fromtimestamp(moment, place).utcoffset()
-        return int(ahead.total_seconds()) if ahead else 0
-
-    return offset_s
+        return partial(cron.offset_s, checked_zone(zone))
+    except Invalid as error:
+        raise Invalid(f"--tz: {error}") from None

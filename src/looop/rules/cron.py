@@ -142,6 +142,12 @@ def moment_of(naive: datetime, zone: tzinfo) -> int:
     return first if first <= second else _end_of_gap(zone, second, first)
 
 
+def offset_s(zone: tzinfo, at: int) -> int:
+    """Seconds local time is ahead of UTC at a moment."""
+    offset = datetime.fromtimestamp(at, zone).utcoffset()
+    return int(offset.total_seconds()) if offset else 0
+
+
 def stamp(moment: int, zone: tzinfo) -> str:
     """RFC 3339 in local time with its offset."""
     return datetime.fromtimestamp(moment, zone).isoformat()
@@ -211,22 +217,17 @@ def _moments(cron: Cron, zone: tzinfo, naive: datetime) -> list[int]:
 
 def _swing(zone: tzinfo, at: int) -> tuple[int, int]:
     """The least and the greatest offset around a moment: one where the clocks stay as they are."""
-    offsets = [_offset(zone, moment) for moment in (at - _AROUND_S, at, at + _AROUND_S)]
+    offsets = [offset_s(zone, moment) for moment in (at - _AROUND_S, at, at + _AROUND_S)]
     return min(offsets), max(offsets)
 
 
 def _end_of_gap(zone: tzinfo, before: int, after: int) -> int:
     """The moment the clocks go forward, which lies behind `before` and not behind `after`."""
-    old = _offset(zone, before)
+    old = offset_s(zone, before)
     while after - before > 1:
         middle = (before + after) // 2
-        before, after = (middle, after) if _offset(zone, middle) == old else (before, middle)
+        before, after = (middle, after) if offset_s(zone, middle) == old else (before, middle)
     return after
-
-
-def _offset(zone: tzinfo, at: int) -> int:
-    offset = datetime.fromtimestamp(at, zone).utcoffset()
-    return int(offset.total_seconds()) if offset else 0
 
 
 def _utc(naive: datetime, zone: tzinfo, fold: int) -> int:
