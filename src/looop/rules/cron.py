@@ -125,7 +125,15 @@ def following(cron: Cron, zone: tzinfo, after: int) -> int | None:
     return best
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)
+def earlier(cron: Cron, zone: tzinfo, run: int, by: int) -> int:
+    """The run so many runs before `run`, or the first there is."""
+    for _ in range(by):
+        run = latest(cron, zone, run - 1) or run
+    return run
+
+
+@lru_cache(maxsize=4096)
 def count(cron: Cron, zone: tzinfo, after: int, before: int) -> int:
     """How many runs lie between the two moments, both left out; at most MOST_COUNTED are counted."""
     found = 0
