@@ -3,6 +3,7 @@
 A hundred other `looop ask` wait meanwhile in the same data dir, beside a real pulse. Linux only: it reads /proc.
 """
 
+import math
 import os
 import subprocess
 import sys
@@ -51,21 +52,17 @@ def asked(root: str, worker: str) -> bool:
     return os.path.exists(os.path.join(root, "asks", f"{worker}-1.json"))
 
 
-def ticks(processes: list[subprocess.Popen[bytes]]) -> int:
-    """CPU ticks of all of them together since each began."""
-    total = 0
-    for process in processes:
-        with open(f"/proc/{process.pid}/stat", encoding="utf-8") as file:
-            fields = file.read().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total
+def used(process: subprocess.Popen[bytes]) -> float:
+    """CPU milliseconds of a process since it began, to the nanosecond."""
+    with open(f"/proc/{process.pid}/schedstat", encoding="utf-8") as file:
+        return int(file.read().split()[0]) / 1e6
 
 
 def settled(processes: list[subprocess.Popen[bytes]]) -> None:
-    """Return once none of them has used the CPU for half a second."""
-    seen = -1
-    while seen != (now := ticks(processes)):
-        seen = now
+    """Return once all of them together have hardly used the CPU for half a second."""
+    before = -math.inf
+    while (now := sum(map(used, processes))) > before + len(processes):
+        before = now
         time.sleep(0.5)
 
 
@@ -130,7 +127,7 @@ def questions(root: str) -> Callable[[], Moment]:
         process = start(root, "wait", "--json", "--only-asks", "--new-asks", "now")
         while not watches(process.pid):
             time.sleep(0.01)
-        time.sleep(0.3)
+        time.sleep(0.5)
         name = f"raised-{asks}"
         text = ASK.format(id=name, worker="raised", ts=int(time.time()))
         path, temp = (os.path.join(root, "asks", one) for one in (f"{name}.json", f".{os.getpid()}-0-0.tmp"))
@@ -146,9 +143,11 @@ def questions(root: str) -> Callable[[], Moment]:
 
 
 def watches(pid: int) -> bool:
-    """Whether a process has the folder of the answers open."""
-    links = (f"/proc/{pid}/fd/{fd}" for fd in os.listdir(f"/proc/{pid}/fd"))
-    return any(os.path.lexists(link) and os.readlink(link).endswith("/answers") for link in links)
+    """Whether a process has the folder of the asks open."""
+    try:
+        return any(os.readlink(f"/proc/{pid}/fd/{fd}").endswith("/asks") for fd in os.listdir(f"/proc/{pid}/fd"))
+    except FileNotFoundError:
+        return False
 
 
 def bare() -> float:
@@ -194,9 +193,11 @@ def histogram(values: list[float]) -> None:
 def idle(processes: list[subprocess.Popen[bytes]]) -> None:
     """What the waiting ones hold and use while nothing happens."""
     settled(processes)
-    before = ticks(processes)
+    before = list(map(used, processes))
     time.sleep(IDLE_S)
-    figure(f"CPU ticks of {len(processes)} waiting asks in {IDLE_S} s", ticks(processes) - before, "ticks", 0)
+    cost = [(used(process) - was) / IDLE_S for process, was in zip(processes, before, strict=True)]
+    figure("CPU of a waiting ask, median", median(cost), "ms/s", 0.1)
+    figure("CPU of the one that used most", max(cost), "ms/s", 0.1)
     for name in ("Rss", "Pss"):
         figure(f"{name} of a waiting ask, median", median(held(one.pid, name) for one in processes) / 1024, "MB", 20)
 

@@ -14,9 +14,17 @@ def until(condition: Callable[[], bool], seconds: float = 10.0, what: str = "the
         time.sleep(0.005)
 
 
-def is_watch(link: str) -> bool:
-    """Whether what a descriptor leads to, as /proc names it, is a watch on the answers."""
-    return "inotify" in link or link.endswith("/answers")
+def watches(pid: int) -> bool:
+    """Whether a process waits for the kernel's events: by inotify, or by a pipe to itself and the folder of the asks.
+
+    A folder alone may be one that is just being listed.
+    """
+    try:
+        links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    except OSError:
+        return False
+    to_itself = any(link.startswith("pipe:") and links.count(link) > 1 for link in links)
+    return any("inotify" in link for link in links) or (to_itself and any(link.endswith("/asks") for link in links))
 
 
 def gone(pid: int) -> bool:

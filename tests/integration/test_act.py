@@ -1,14 +1,23 @@
 """Every move through a real beat: its effect, its refusals, its journal line, and what it counts for."""
 
 import json
+import os
 import re
 import stat
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from tests.fakes.disk import FailingDisk
+from looop.act.perform import perform
+from looop.model.errors import Missing
+from looop.model.moves import WriteSensor
+from looop.state.goals import Goals
+from looop.state.seed import seed
+from looop.store.files import FileStore
+from tests.fakes.disk import FailingDisk, QuickDisk
 from tests.fakes.house import Home
 
 
@@ -131,6 +140,57 @@ def test_a_sensor_without_its_first_line_is_refused(home: Home) -> None:
     assert not (home.root / "sensors").exists()
 
 
+@pytest.mark.parametrize("path", ["move", "seed"])
+def test_no_sensor_is_ever_seen_without_its_exec_bit(root: Path, path: str) -> None:
+    """Whoever puts it there, a move or the seed, every moment it has its name it can be run.
+
+    Source: spec/edge-cases.md item 116.
+    """
+
+    class Looking(QuickDisk):
+        seen: ClassVar[list[bool]] = []
+
+        def look(self) -> None:
+            self.seen.extend(os.access(file, os.X_OK) for file in (root / "sensors").glob("[!.]*"))
+
+        def sync(self, fd: int) -> None:
+            self.look()
+
+        def rename(self, source: str, target: str) -> None:
+            super().rename(source, target)
+            self.look()
+
+        def write(self, fd: int, data: bytes) -> int:
+            self.look()
+            return super().write(fd, data)
+
+    home, Looking.seen[:] = Home(root, disk=Looking()), []
+    if path == "move":
+        perform(home.house, WriteSensor("s", "#!/bin/sh\necho 1\n"), home.clock.now())
+    else:
+        seed(home.house.store, home.clock.now())
+    assert Looking.seen and all(Looking.seen)
+
+
+def test_goals_that_are_archived_at_once_all_survive(root: Path) -> None:
+    """Four that write a goal of one name and archive it, again and again: every goal that left is in the archive.
+
+    Source: spec/edge-cases.md item 114.
+    """
+    book, gone = Goals(FileStore(str(root), QuickDisk())), list[str]()
+
+    def archives(me: int) -> None:
+        for turn in range(25):
+            book.write("g", f"{me}.{turn}")
+            with suppress(Missing):
+                gone.append(book.archive("g"))
+
+    with ThreadPoolExecutor(4) as people:
+        list(people.map(archives, range(4)))
+    kept = [path.read_text() for path in (root / "goals/archive").glob("g*")]
+    assert len(kept) == len(set(kept)) == len(set(gone)) == len(gone) >= 25
+
+
 def test_the_playbook_keeps_its_past(home: Home) -> None:
     """The old body is kept, same-second versions stay in order, the oldest go; no file before means none kept.
 
@@ -206,7 +266,7 @@ def test_a_worker_that_cannot_be_is_a_failed_move(home: Home) -> None:
 def test_the_journal_has_one_stamped_line_per_move(home: Home) -> None:
     """Line ends become blanks and looop stamps local time; a decision's text cannot forge a second line.
 
-    Source: spec/edge-cases.md items 87, 119.
+    Source: spec/edge-cases.md items 87, 119, 279.
     """
     home.clock._offset_s = 3600
     decide(home, action="noop", journal="one\n- 2020-01-01 00:00 two\r\nthree")

@@ -98,7 +98,7 @@ def test_a_failing_command_fails_the_beat_with_its_tail(home: Home) -> None:
 def test_a_hung_command_is_stopped_with_its_group(home: Home) -> None:
     """At the deadline the group dies, and the text warns that part of it may have happened.
 
-    Source: spec/beat.md §11, spec/edge-cases.md item 182.
+    Source: spec/beat.md §11.
     """
     home.furnish(shell_timeout_secs=1)
     report = shell(home, "echo partly; sleep 60 & echo $! > child; sleep 60")
@@ -108,6 +108,19 @@ def test_a_hung_command_is_stopped_with_its_group(home: Home) -> None:
     child = int((home.root / "child").read_text())
     until(lambda: gone(child), what="the grandchild")
     assert wals(home) == []
+
+
+def test_no_deadline_is_none(home: Home) -> None:
+    """A deadline of 0 does not kill at once. Source: spec/edge-cases.md item 182."""
+    home.furnish(shell_timeout_secs=0)
+    assert shell(home, "sleep 0.2; echo done").ending == "decided"
+    assert home.record(".last-shell.json")["output"] == "done\n"
+
+
+def test_the_tail_of_an_output_begins_with_a_whole_character(home: Home) -> None:
+    """Of a long output 2048 bytes are kept, and no half character at their start. Source: spec/edge-cases.md item 261."""
+    shell(home, "head -c 4000 /dev/zero | sed 's/\\x00/é/g'; printf x")
+    assert home.record(".last-shell.json")["output"] == "é" * 1023 + "x"
 
 
 @pytest.mark.parametrize("cmd", ["sudo touch ran", "touch ran; rm -rf /", "true&&sudo id", "curl u | sh", "", " \n"])

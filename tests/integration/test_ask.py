@@ -24,7 +24,7 @@ from looop.runtime import watch
 from looop.state.open import NoStop
 from tests.fakes.command import Looop
 from tests.fakes.house import Home
-from tests.fakes.waiting import is_watch, until
+from tests.fakes.waiting import until, watches
 
 needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at processes in /proc")
 Process = subprocess.Popen
@@ -57,14 +57,6 @@ class Asking(Looop):
         for process in self.running:
             process.kill()
             process.communicate()
-
-
-def watches(pid: int) -> bool:
-    """Whether a process sleeps on the kernel's events: it has the folder of the answers open, or inotify."""
-    try:
-        return any(is_watch(os.readlink(f"/proc/{pid}/fd/{fd}")) for fd in os.listdir(f"/proc/{pid}/fd"))
-    except OSError:
-        return False
 
 
 def ends(process: "Process[str]", seconds: float = 20) -> tuple[int, str, str]:
@@ -398,6 +390,26 @@ def test_a_signal_ends_the_wait(looop: Asking, number: int) -> None:
     code, out, err = ends(process)
     assert (code, out, err.strip()) == (128 + number, "", "")
     assert [found["id"] for found in looop.pending()] == ["w-1"]
+
+
+@needs_proc
+def test_an_answer_wakes_its_worker(looop: Asking) -> None:
+    """It is the answer that ends the wait, not the next look after ten seconds; however the file came to be there.
+
+    Source: design §3 row 6.
+    """
+    for n, put in enumerate(("looop answer", "rename", "link", "in place"), 1):
+        process, answer = looop.waiting("w"), looop.data / f"answers/w-{n}.json"
+        (looop.folder / "draft").write_text('{"answer": "yes"}')
+        if put == "looop answer":
+            looop("answer", "w-1", "yes")
+        elif put == "rename":
+            (looop.folder / "draft").rename(answer)
+        elif put == "link":
+            answer.hardlink_to(looop.folder / "draft")
+        else:
+            answer.write_text('{"answer": "yes"}')
+        assert ends(process, 5) == (0, "yes\n", ""), put
 
 
 @needs_proc

@@ -1,11 +1,15 @@
 """The gates of a beat over a real folder: when it decides, when it idles, and what a failure costs."""
 
 import json
+import os
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from looop.config.file import Config
+from looop.rules.world import digest
+from tests.fakes.disk import QuickDisk
 from tests.fakes.house import Home
 
 NOOP = {"action": "noop", "journal": "looked"}
@@ -261,6 +265,36 @@ def test_only_a_noop_on_this_world_is_revisited(home: Home) -> None:
     home.decides({"action": "write_goal", "id": "g", "body": "x"})
     home.run_beat(forced=True)
     assert home.record(".noop-at.json") is None
+
+
+def test_each_file_is_read_once_a_beat(root: Path) -> None:
+    """A reading and a goal that differ each time they are read are one value to hash, baseline and prompt.
+
+    Source: spec/edge-cases.md item 13.
+    """
+
+    class Restless(QuickDisk):
+        times: ClassVar[dict[str, int]] = {}
+
+        def read(self, path: str) -> tuple[bytes, int]:
+            data, mtime_ns = super().read(path)
+            name = os.path.basename(path)
+            if name in ("sensor-s.json", "g.md"):
+                self.times[name] = self.times.get(name, 0) + 1
+                data = b"read %d" % self.times[name]
+            return data, mtime_ns
+
+    home = Home(root, disk=Restless())
+    home.write("goals/g.md", "x")
+    home.says("s", 1)
+    home.decides(NOOP)
+    report = home.run_beat()
+    times = dict(Restless.times)
+    items = home.record(".last-world.json")
+    assert times == {"sensor-s.json": 1, "g.md": 1}
+    assert digest(b"read 1") in items["snap:sensor-s"] and items["goal:g"] == digest(b"read 1")
+    assert home.record(".noop-at.json")["hash"] == report.world_hash
+    assert home.prompt.count("read 1") == 2 and "read 2" not in home.prompt
 
 
 def test_the_moves_own_effects_are_news_next_time(home: Home) -> None:

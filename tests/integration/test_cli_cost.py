@@ -188,7 +188,7 @@ def test_a_ledger_that_cannot_be_read(looop: Looop) -> None:
 def test_a_config_that_cannot_be_read(looop: Looop) -> None:
     """What was spent is shown all the same; that the limits are not known is said.
 
-    Source: edge case 103.
+    Source: edge case 234.
     """
     ledger(looop, {"cost_usd": 1})
     looop.write("config.toml", 'max_daily_usd = "ten"\n')

@@ -212,7 +212,7 @@ def test_while_a_pulse_runs(looop: Looop) -> None:
 def test_a_corrupt_config(looop: Looop) -> None:
     """It fails with the file's name; a warning in it is a warning.
 
-    Source: edge case 103.
+    Source: edge case 234.
     """
     looop.write("config.json", "{")
     found = findings(looop, code=1)
@@ -251,7 +251,7 @@ def test_records_that_are_damaged(looop: Looop) -> None:
 def test_a_clock_that_was_set_back(looop: Looop) -> None:
     """A file from the future says so.
 
-    Source: edge case 55.
+    Source: spec/beat.md §6.5 (a day is of the clock).
     """
     looop.write("goals/g.md", "x")
     ahead = time.time() + 7200

@@ -193,7 +193,7 @@ def test_a_dry_run_names_the_closed_breaker(looop: Looop, files: dict[str, str],
     assert reasons(looop)["reason"] == reason
 
 
-@pytest.mark.parametrize(("flag", "required"), [("--flat", 1), ("--strict", 15)])
+@pytest.mark.parametrize(("flag", "required"), [("--flat", 1), ("--strict", 18)])
 def test_the_flat_schemas(looop: Looop, flag: str, required: int) -> None:
     """CLIs that check an answer get one object for all moves.
 

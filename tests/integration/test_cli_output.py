@@ -162,7 +162,7 @@ def test_state_for_people(looop: Looop) -> None:
     assert "looop pulse" in lines[1]
     assert lines[2].startswith("  ⚑ q (w · ")
     assert lines[2].endswith("d ago): Go?")
-    assert lines[3] == "      options: yes, no"
+    assert lines[3] == "      options: 1 yes, 2 no"
     assert "  · setup  open" in lines
     assert any(line.startswith('  sensor-today  {"date":') for line in lines)
 
@@ -224,7 +224,7 @@ READING = [
 def test_damage_is_said_and_survived(damaged: Looop, words: tuple[str, ...]) -> None:
     """Reading verbs print what is whole and name what is broken, and stdout stays valid.
 
-    Source: spec/edge-cases.md items 232, 258; design §5.
+    Source: spec/edge-cases.md item 232; design §5.
     """
     plain, said = damaged(*words), damaged(*words, "--json")
     assert (plain.code, said.code) == (0, 0), plain.err + said.err
@@ -298,7 +298,7 @@ def test_output_that_cannot_be_written(looop: Looop) -> None:
 def test_a_terminal_without_utf8(looop: Looop, locale: dict[str, str]) -> None:
     """Signs that the locale cannot show are escaped, never a fault.
 
-    Source: spec/edge-cases.md item 261.
+    Source: spec/cli.md §1.
     """
     looop.write("asks/q.json", '{"id": "q", "worker": "w", "prompt": "日本", "ts": 1}')
     for words in (("state",), ("state", "--json"), ("help",)):

@@ -135,7 +135,7 @@ def test_what_a_worker_has_printed(looop: Looop, start: Start) -> None:
 
 
 def test_a_session_that_printed_nothing(looop: Looop, start: Start) -> None:
-    """Its log is empty, and so is what is said. Source: spec/edge-cases.md item 174."""
+    """Its log is empty, and so is what is said. Source: spec/cli.md §2."""
     start("true")
     over(looop)
     assert (looop("log", "w").code, looop("log", "w").out) == (0, "")

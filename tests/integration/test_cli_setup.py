@@ -196,7 +196,7 @@ def test_no_runner(looop: Looop) -> None:
 def test_a_corrupt_config_is_not_touched(looop: Looop, broken: str) -> None:
     """It is named in a line and stays, whatever is asked for.
 
-    Source: edge case 103.
+    Source: edge case 234.
     """
     looop.write("config.json", broken)
     for words in (("--runner", "pi"), ("--tick", "x"), ()):

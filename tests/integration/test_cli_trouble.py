@@ -151,7 +151,7 @@ def spoil(looop: Looop, path: str) -> None:
 def test_what_cannot_be_read_is_a_sentence(looop: Looop, path: str, named: str) -> None:
     """One file that cannot be read costs `state`, `asks` and `wait` nothing but what stood in it.
 
-    Source: design §5; spec/edge-cases.md item 258.
+    Source: design §5; spec/beat.md §0.
     """
     looop("beat")
     spoil(looop, path)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.command import Looop
-from tests.fakes.waiting import is_watch, until
+from tests.fakes.waiting import until, watches
 
 AT_ONCE_S = 1.0
 READY_S = 0.5
@@ -22,8 +22,7 @@ class Waiting:
 
     def __init__(self, looop: Looop, *flags: str) -> None:
         self.process = looop.start("wait", "--json", *flags, env={"LOOOP_WAIT_POLL_MS": "200"})
-        fds = f"/proc/{self.process.pid}/fd"
-        until(lambda: watches(fds), what="the watch on the data dir")
+        until(lambda: not Path("/proc/self").exists() or watches(self.process.pid), what="the watch on the data dir")
         time.sleep(READY_S)
 
     def ends(self) -> tuple[int, list[str], float, dict[str, Any]]:
@@ -42,17 +41,6 @@ class Waiting:
         except subprocess.TimeoutExpired:
             return
         raise AssertionError(f"ended by {json.loads(out)['changed']}: {out}")
-
-
-def watches(fds: str) -> bool:
-    """Whether a process watches files; where that cannot be seen, a moment has to do."""
-    folder = Path(fds)
-    if not folder.exists():
-        return True
-    try:
-        return any(is_watch(str(fd.readlink())) for fd in folder.iterdir())
-    except OSError:
-        return False
 
 
 @pytest.fixture

@@ -258,7 +258,7 @@ def test_bodies(settled: Looop, words: tuple[str, ...], stdin: str, body: str) -
 def test_bodies_that_are_not_utf8(settled: Looop) -> None:
     """Bytes that are not UTF-8, in words or on stdin, are refused: what is written is what was meant, or nothing.
 
-    Source: spec/edge-cases.md item 261; spec/cli.md §1 bodies.
+    Source: spec/cli.md §1 bodies.
     """
     assert "not UTF-8" in refused(settled, "goal", "write", "g", b"x\xffy")
     assert "UTF-8" in refused(settled, "goal", "write", "g", "ä", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
@@ -359,7 +359,7 @@ def test_run_that_fails(settled: Looop) -> None:
 def test_run_refuses_what_does_harm(settled: Looop) -> None:
     """A dangerous command is refused before it runs, with the way out.
 
-    Source: spec/edge-cases.md items 126-128.
+    Source: spec/edge-cases.md item 126.
     """
     assert "LOOOP_SHELL_ALLOW_DANGEROUS" in refused(settled, "run", "rm -rf /")
 

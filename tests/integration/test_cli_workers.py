@@ -356,7 +356,7 @@ def test_show(looop: Looop, start: Callable[..., Session]) -> None:
 def test_kill(looop: Looop, fleet: Fleet, start: Callable[..., Session]) -> None:
     """Both spellings end the worker with its processes, say so on stderr, and journal nothing.
 
-    Source: spec/cli.md §2, spec/workers.md §4, edge case 161.
+    Source: spec/cli.md §2, spec/workers.md §4, edge cases 161, 277.
     """
     for verb in (("kill",), ("worker", "kill")):
         session = start("sleep 61 & echo ready; wait")

@@ -244,11 +244,24 @@ def test_a_lost_reflex_memory_lets_no_reflex_fire(home: Home, damage: bytes | No
     assert home.run_beat().source == "reflex r#0"
 
 
+def test_a_folder_is_no_goal(home: Home) -> None:
+    """A folder named like a goal, made while the loop runs, wakes nobody and is no goal to anybody.
+
+    Source: spec/edge-cases.md item 9.
+    """
+    asked = home.asked
+    (home.root / "goals/x.md").mkdir(parents=True)
+    assert home.run_beat().reason == "world_unchanged" and home.asked == asked
+    move_world(home)
+    home.run_beat()
+    assert "x" not in home.snapshot("sys-goals")["detail"]["goals"] and "--- x.md" not in home.prompt
+
+
 @pytest.mark.parametrize("key", ["PLAYBOOK.md", "goals/g.md"])
 def test_policy_that_is_missing_or_not_text_is_borne(home: Home, key: str) -> None:
     """Absent policy is absent, bytes that are no UTF-8 are shown with a mark; both are a change like any other.
 
-    Source: spec/edge-cases.md items 7, 9.
+    Source: spec/edge-cases.md item 7.
     """
     home.write(key, b"\xff\xfe binary")
     assert home.run_beat().ending == "decided"

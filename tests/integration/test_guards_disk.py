@@ -102,6 +102,31 @@ def test_no_write_that_fails_repeats_a_command(tmp_path: Path, count: int, by_re
         assert not list(home.root.rglob("*.tmp")), at
 
 
+def test_a_hash_that_cannot_be_written_is_decided_again(root: Path) -> None:
+    """The move stands and the beat says loudly what it could not keep; the next one decides the same world again.
+
+    Source: spec/edge-cases.md item 29.
+    """
+
+    class Full(QuickDisk):
+        full = True
+
+        def rename(self, source: str, target: str) -> None:
+            if self.full and target.endswith(".last-tick-hash"):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            super().rename(source, target)
+
+    home = Home(root, disk=Full())
+    home.decides(APPEND)
+    assert home.run_beat().ending == "decided" and ran(home) == 1
+    (warning,) = [line for line in home.lines if line["event"] == "tick.guard_degraded"]
+    assert warning["level"] == "warn" and ".last-tick-hash" in warning["msg"] and "No space left" in warning["msg"]
+    home.disk.full = False
+    home.decides({"action": "noop"})
+    assert home.run_beat().ending == "decided" and home.asked == 2
+    assert home.run_beat().reason == "world_unchanged" and ran(home) == 1
+
+
 def test_a_full_disk_asks_nobody(root: Path) -> None:
     """When nothing can be recorded, nobody is asked, nothing is executed, and the beat says why each time.
 

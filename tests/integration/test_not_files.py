@@ -64,7 +64,7 @@ def test_a_decision_that_is_no_file_says_what_to_do(looop: Looop) -> None:
 
 
 def test_few_descriptors_cost_time_not_readings(looop: Looop) -> None:
-    """Sensors that cannot be started yet wait for those that run. Source: spec/edge-cases.md item 63."""
+    """Sensors that cannot be started yet wait for those that run. Source: spec/beat.md §3 Concurrency."""
     for n in range(30):
         looop.write(f"sensors/s{n:02}.sh", f"#!/bin/sh\nsleep 0.05; echo {n}\n", 0o755)
     said = looop.in_shell("ulimit -n 48; looop beat")
@@ -143,7 +143,7 @@ def test_a_data_dir_seeded_again_is_on_record(looop: Looop, pulse: Callable[[], 
 def test_a_lock_that_is_held_ends_in_one_line(looop: Looop) -> None:
     """Whoever holds a folder's lock for longer than any change takes is reported, not waited for without end.
 
-    Source: spec/edge-cases.md item 246.
+    Source: design §5.
     """
     holder = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, 2); print(flush=True); time.sleep(60)"
     said = looop.in_shell(

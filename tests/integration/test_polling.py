@@ -12,15 +12,10 @@ from looop.runtime import filesystem
 from looop.runtime.lock import PulseLock
 from tests.fakes.command import Looop
 from tests.fakes.house import Home
-from tests.fakes.waiting import is_watch, until
+from tests.fakes.waiting import until, watches
 
 POLL = {"LOOOP_WATCH": "poll", "LOOOP_ASK_POLL_MS": "50", "LOOOP_WAIT_POLL_MS": "50", "LOOOP_INTERVAL": "600"}
 SENTENCE = "files are looked at every {}s: LOOOP_WATCH=poll"
-
-
-def watches(process: "subprocess.Popen[str]") -> bool:
-    """Whether the kernel reports changes to a process."""
-    return any(is_watch(str(fd.readlink())) for fd in Path(f"/proc/{process.pid}/fd").iterdir())
 
 
 @pytest.fixture
@@ -44,7 +39,7 @@ def test_an_answer_is_found_by_looking(looop: Looop) -> None:
     process = looop.start("ask", "w", "--prompt", "?", env=POLL)
     until((looop.data / "asks/w-1.json").exists, what="the question")
     time.sleep(0.5)
-    assert not (Path("/proc/self").exists() and watches(process))
+    assert not watches(process.pid)
     assert looop("answer", "w-1", "yes", env=POLL).code == 0
     out, err = process.communicate(timeout=10)
     assert (process.returncode, out, err) == (0, "yes\n", f"looop: {SENTENCE.format(0.05)}\n")
@@ -80,7 +75,7 @@ def test_the_pulse_looks(looop: Looop, pulse: "subprocess.Popen[str]") -> None:
     until(lambda: looop.read("events.jsonl").count('"tick_start"') > before, 10, "a beat")
     rows = [row for row in looop.read("events.jsonl").split("\n") if '"watch_degraded"' in row]
     assert [json.loads(row)["error"] for row in rows] == [SENTENCE.format(1)]
-    assert not (Path("/proc/self").exists() and watches(pulse))
+    assert not watches(pulse.pid)
 
 
 def test_doctor_says_how_files_are_watched(looop: Looop) -> None:

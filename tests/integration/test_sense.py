@@ -109,6 +109,21 @@ def test_the_cap_is_exact_and_can_be_switched_off(home: Home) -> None:
         assert ((home.root / "snapshots/sensor-big.json").read_bytes() == b"x" * 100) is fits
 
 
+def test_a_cap_counts_bytes_and_cuts_no_character(home: Home) -> None:
+    """60 characters of two bytes are over a cap of 100, and the tail of a failure's stderr has no half character.
+
+    Source: spec/edge-cases.md item 261.
+    """
+    home.furnish(sensor_max_bytes=100)
+    home.write("values/big", "é" * 60)
+    home.sensor("big", "cat values/big")
+    home.sensor("loud", "head -c 1000 /dev/zero | sed 's/\\x00/é/g' >&2; printf x >&2; exit 1")
+    home.run_beat()
+    assert reading(home, "big")["signal"] == {"error": "too-large", "cap": 100}
+    assert reading(home, "big")["detail"]["bytes"] == 120
+    assert reading(home, "loud")["detail"]["stderr"] == "é" * 511 + "x"
+
+
 def test_an_exit_code_is_no_signal(home: Home) -> None:
     """A script's own exit 130 is an ordinary failure; a real SIGKILL is named as one.
 

@@ -101,6 +101,14 @@ def test_the_threshold_is_a_knob(home: Staffed) -> None:
     assert home.health() == {"w": "busy"}
 
 
+def test_a_question_belongs_to_the_worker_its_record_names(home: Staffed) -> None:
+    """Whatever its file is called. Source: spec/edge-cases.md item 273."""
+    now = home.clock.now()
+    home.write("asks/w-9.json", json.dumps({"id": "w-9", "worker": "v", "prompt": "?", "ts": now}))
+    home.staff(session("w", output_at=now), session("v", output_at=now))
+    assert home.health() == {"w": "busy", "v": "waiting-ask"}
+
+
 def test_a_worker_without_output_is_busy(home: Staffed) -> None:
     """Unknown silence is held against nobody, and has no number. Source: spec/edge-cases.md item 174."""
     home.staff(session("w", started_at=home.clock.now() - 10**6))

@@ -167,7 +167,7 @@ def test_everybody_who_kills_is_answered(fleet: Fleet) -> None:
 
 
 def test_a_kill_that_comes_late_hears_the_same(fleet: Fleet) -> None:
-    """Whoever kills while a session is ending, answered or not, returns with the end on disk. Source: item 170."""
+    """Whoever kills while a session is ending, answered or not, returns with the end on disk. Source: edge case 170."""
     for turn in range(5):
         session = start(fleet, f"s{turn}", "sleep 60")
         said = together(8, lambda _, session=session: (fleet.kill(session)["state"], now(fleet, session.id).state))  # type: ignore[misc]
@@ -175,7 +175,7 @@ def test_a_kill_that_comes_late_hears_the_same(fleet: Fleet) -> None:
 
 
 def test_a_worker_may_end_itself(fleet: Fleet) -> None:
-    """A worker that kills its own session is dead on disk when the kill returns, or dies itself. Source: item 170."""
+    """A worker that kills its own session is dead on disk when the kill returns, or dies itself. Source: edge case 170."""
     script = (
         "import os, sys; from looop.session.fleet import Fleet; fleet = Fleet(sys.argv[1]); "
         "said = fleet.kill(fleet.session('a')); open(sys.argv[1] + '/said', 'w').write(fleet.session('a').state)"

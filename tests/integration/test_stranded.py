@@ -8,13 +8,16 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
 from looop.act.tend import tend
 from looop.config.file import DEFAULT_SESSION_TTL_S as TTL
+from looop.contract.ask import ask
 from looop.contract.observe import state_of
+from looop.contract.questions import Question
 from looop.model.errors import Refused
 from looop.model.records import Ask
 from looop.session.kin import is_alive
@@ -247,3 +250,15 @@ def test_an_old_question_outlives_a_restart(home: Home) -> None:
     staff(home, session("w", started_at=now))
     tend(home.house, now + TTL)
     assert [row["ask_id"] for row in home.events("ask_stranded")] == ["w-1"]
+
+
+def test_who_asks_for_a_session_that_is_over_is_not_stranded(home: Home) -> None:
+    """A person or a script may ask in the name of a worker that has ended: somebody waits, so it is asked."""
+    staff(home, session("w", "exited", started_at=7, exit_code=0))
+    waiting = Thread(target=lambda: ask(home.house, Question("?", "w"), home.stop, lambda _: None))
+    waiting.start()
+    until(lambda: pending(home) == ["w-1"], what="the question")
+    assert "generation" not in home.record("asks/w-1.json")
+    home.house.mailbox.answer("w-1", "yes", home.clock.now())
+    waiting.join(10)
+    assert not waiting.is_alive()

@@ -594,7 +594,7 @@ def test_command_quotes_any_output(scripts, data):
 def test_command_does_not_wait_for_its_children(scripts):
     """A background child that keeps the output open does not hold up the reading.
 
-    Source: spec/edge-cases.md 59
+    Source: spec/edge-cases.md item 59.
     """
     began = time.monotonic()
     pid = scripts.read("command", cmd="sleep 30 & echo $!")["detail"]["output"]

@@ -250,7 +250,7 @@ def test_the_debris_of_starts_goes(home: Crew) -> None:
 def test_leases_end_with_their_session(home: Crew) -> None:
     """Whose holder is dead, an orphan or nobody is free in the same beat, and that is told; a live one's is not.
 
-    Source: spec/workers.md §8, edge cases 159, 185.
+    Source: spec/workers.md §8, edge case 186.
     """
     home.start("live")
     over(home, "dead")

@@ -221,6 +221,14 @@ def test_a_hanging_check_is_stopped_with_all_it_started(home: Judged) -> None:
     until(lambda: gone(int((home.root / "child").read_text())), what="the child to be gone")
 
 
+def test_the_tail_of_a_check_begins_with_a_whole_character(home: Judged) -> None:
+    """Of a long output 2048 bytes are kept, and no half character at their start. Source: spec/edge-cases.md item 261."""
+    home.write("verify/w.cmd", "head -c 4000 /dev/zero | sed 's/\\x00/é/g'; printf x")
+    home.staff(dead("w"))
+    home.judge()
+    assert home.verdict("w")["output"] == "é" * 1023 + "x"
+
+
 def test_a_deadline_of_zero_is_none(home: Judged) -> None:
     """0 does not kill at once. Source: spec/edge-cases.md item 182."""
     home.write("verify/w.cmd", "sleep 0.2; echo done")

@@ -7,11 +7,12 @@ from msgspec import Struct
 from looop.act.announce import announce, intent_of
 from looop.model.errors import LooopError, Refused
 from looop.model.records import ShellOutput
+from looop.model.text import tail_text
 from looop.rules.shell import tripped
 from looop.runtime.command import Command, Ended
 from looop.state.house import House
 
-_KEEP_BYTES = 2048
+KEEP_BYTES = 2048
 _SHOWN_CHARS = 512
 
 
@@ -76,7 +77,7 @@ def shell_command(house: House, cmd: str, mark: str) -> Command:
         cwd=house.setting.root,
         env=house.setting.env,
         deadline_s=house.setting.knobs.shell_timeout_secs,
-        keep=_KEEP_BYTES,
+        keep=KEEP_BYTES,
         keep_end=True,
         merge_errors=True,
         mark=mark,
@@ -84,7 +85,7 @@ def shell_command(house: House, cmd: str, mark: str) -> Command:
 
 
 def _keep(house: House, cmd: str, ended: Ended, now: int, close: Callable[[], object], *, only_if_free: bool) -> Run:
-    output = ended.output.decode("utf-8", "replace")[-_KEEP_BYTES:]
+    output = tail_text(ended.output, KEEP_BYTES)
     if ended.timed_out:
         output += f"\n(stopped after {house.setting.knobs.shell_timeout_secs}s)"
     code = -1 if ended.code is None else ended.code

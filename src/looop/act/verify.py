@@ -25,10 +25,10 @@ from functools import partial
 from msgspec.structs import replace
 
 from looop.act.orphans import end_orphan
-from looop.act.shell import shell_command
+from looop.act.shell import KEEP_BYTES, shell_command
 from looop.model.errors import LooopError, Unreadable
 from looop.model.records import Fault, VerifyResult
-from looop.model.text import clipped
+from looop.model.text import clipped, tail_text
 from looop.runtime.command import Command, Ended
 from looop.runtime.lock import workers_lock
 from looop.state.house import House
@@ -90,7 +90,7 @@ def _judge(house: House, due: dict[str, Declared], now: int) -> None:
 
 
 def _result(end: Ended, timeout_s: int, now: int) -> VerifyResult:
-    output, how = end.output.decode("utf-8", "replace"), ""
+    output, how = tail_text(end.output, KEEP_BYTES), ""
     if end.timed_out:
         how = f"(stopped after {timeout_s}s: LOOOP_VERIFY_TIMEOUT_SECS)"
     elif end.signal is not None:

@@ -22,6 +22,7 @@ from looop.model.errors import Invalid, LooopError
 from looop.model.ids import require_numbered
 from looop.rules.world import canonical, digest
 from looop.runtime.command import pause
+from looop.runtime.inotify import Kind
 from looop.runtime.lock import is_held
 from looop.runtime.stop import StopFlag
 from looop.runtime.watch import Watcher
@@ -30,7 +31,11 @@ from looop.state.house import House
 from looop.state.mailbox import Mail
 from looop.state.open import NoStop
 
-WATCHED = ("", "goals", "snapshots", "asks", "answers")
+_WATCHED: dict[Filter, dict[str, Kind]] = {
+    "any": {"": "all", "goals": "all", "snapshots": "all", "asks": "placed", "answers": "all"},
+    "actionable": {"": "all", "asks": "placed"},
+    "only-asks": {"asks": "placed"},
+}
 _ROOT_FILES = ("PLAYBOOK.md", "journal.md")
 _ASKS = "asks/"
 _ENDS: dict[Filter, set[str]] = {
@@ -93,7 +98,7 @@ class _Watch:
         self, house: House, wanted: Filter, held: Collection[str] | None, say: Say | None, *, brief: bool = False
     ) -> None:
         self._brief = brief
-        self._house, self._ends = house, _ENDS[wanted]
+        self._house, self._ends, self._folders = house, _ENDS[wanted], _WATCHED[wanted]
         self._say = say or (lambda _: None)
         self._known = set(held or ())
         self._pending: list[str] = []
@@ -105,10 +110,10 @@ class _Watch:
         """Every change, until `stop`."""
         setting = self._house.setting
         why_not, brief = setting.unwatched, self._brief
-        watcher = Watcher(setting.root, WATCHED, _matters, self._say, self._poll_s, why_not, brief=brief)
+        watcher = Watcher(setting.root, self._folders, _matters, self._say, self._poll_s, why_not, brief=brief)
         watcher.start()
         try:
-            self._marks = self._read_marks()
+            self._marks = self._read_marks() if self._ends else {}
             self._pending = self._ids(self.mail())
             unsettled = warm = False
             while True:
@@ -145,6 +150,8 @@ class _Watch:
         return None if self._known.issuperset(self._ids(mail)) else self.woke(["asks"], mail)
 
     def _changed(self, mail: Mail | None) -> Woke | None:
+        if not self._ends:
+            return None
         marks = self._read_marks()
         changed = {kind for kind, mark in marks.items() if mark != self._marks[kind]}
         if self._ids(mail) != self._pending:

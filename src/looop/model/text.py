@@ -26,6 +26,17 @@ def clipped(text: str, most: int) -> str:
     return flat if len(flat) <= most else flat[:most] + "…"
 
 
+def tail_text(data: bytes, most: int) -> str:
+    """The end of an output of which at most `most` bytes were kept; half a character at its start is left out.
+
+    What else is no UTF-8 becomes a mark. Source: edge case 261.
+    """
+    start = 0
+    while len(data) >= most and start < min(3, len(data)) and data[start] & 0xC0 == 0x80:
+        start += 1
+    return data[start:].decode("utf-8", "replace")
+
+
 def span(seconds: int) -> str:
     """A length of time in its largest whole unit: `42s`, `5m`, `2h`, `3d`."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from looop.model.errors import LooopError, Unreadable
-from looop.model.text import to_json
+from looop.model.text import tail_text, to_json
 from looop.rules.gates import backoff_delay
 from looop.rules.world import read_snapshot
 from looop.runtime.command import Command, Ended
@@ -90,7 +90,7 @@ def reading_of(house: House, end: Ended, fails: int = 0) -> tuple[bytes, str]:
     cap = knobs.sensor_max_bytes or _FLOOD_BYTES
     if failure := failure_of(end, knobs.sensor_timeout):
         code, message = failure
-        detail: dict[str, Any] = {"message": message, "stderr": end.errors.decode("utf-8", "replace").strip()}
+        detail: dict[str, Any] = {"message": message, "stderr": tail_text(end.errors, _KEEP_ERRORS).strip()}
         return _error_snapshot(code, detail | ({"fails": fails} if fails else {})), message
     if end.output_bytes > cap:
         message = f"the reading is over {cap} bytes (LOOOP_SENSOR_MAX_BYTES): print a small object"

@@ -133,7 +133,8 @@ class Mailbox:
     def refusal(self, question: Ask, since: int) -> Settled | None:
         """What a person last answered to this question, if it was a no; None while it is open or its answer is owed.
 
-        The same question has the same key, and the same worker or the same words. Raises Unreadable.
+        The same question has the same key, and the same worker or the same words. Two answers of one second that differ
+        are no refusal: in doubt it is asked. Raises Unreadable.
         """
         if not question.key or self._known(question, since):
             return None
@@ -146,8 +147,9 @@ class Mailbox:
             and (pair.ask.worker == question.worker or pair.ask.prompt == question.prompt)
             and pair.answer.outcome == "answered"
         ]
-        last = max(said, key=lambda pair: (pair.answer.ts, pair.ask.ts), default=None)
-        return last if last and is_refusal(last.answer.answer) else None
+        latest = max((pair.answer.ts for pair in said), default=0)
+        last = [pair for pair in said if pair.answer.ts == latest]
+        return last[-1] if last and all(is_refusal(pair.answer.answer) for pair in last) else None
 
     def ask_of(self, ask_id: str) -> Ask | Fault | None:
         """A question: absent is None. Never raises."""

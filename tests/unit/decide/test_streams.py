@@ -814,7 +814,7 @@ JUNK = [
 
 @pytest.mark.parametrize("cli", COMMANDS)
 def test_junk_never_raises(cli: str) -> None:
-    """Junk, nesting, endless numbers and cut lines are shown or dropped, never an error. Source: §9.2, item 94."""
+    """Junk, nesting, endless numbers and cut lines are shown or dropped, never an error. Source: edge case 94."""
     fed = feed(cli, *JUNK)
     for line in [*fed.feed("after"), fed.verdict().text, fed.verdict().error]:
         line.encode()
@@ -823,7 +823,7 @@ def test_junk_never_raises(cli: str) -> None:
 
 @pytest.mark.parametrize("cli", ["claude", "codex", "opencode", "pi"])
 def test_half_a_character_hides_no_line(cli: str) -> None:
-    """JavaScript cuts text between the halves of a character; such a line is still read. Source: edge cases 183."""
+    """JavaScript cuts text between the halves of a character; such a line is still read. Source: edge case 94."""
     lines = {
         "claude": r'{"type":"result","result":"a\ud83d"}',
         "codex": r'{"type":"item.completed","item":{"type":"agent_message","text":"a\ud83d"}}',
@@ -834,7 +834,7 @@ def test_half_a_character_hides_no_line(cli: str) -> None:
 
 
 def test_arguments_that_are_hard_to_write() -> None:
-    """A tool line shows half characters and any depth of nesting without harm. Source: edge cases 183, §9.2."""
+    """A tool line shows half characters and any depth of nesting without harm. Source: edge case 94, §9.2."""
     start = '{"type":"tool_execution_start","toolName":"T","args":'
     assert reader("pi").feed(start + r'["\ud83d",NaN]}') == ['  T: ["?",NaN]']
     shown = [reader("pi").feed(start + "[" * depth + "]" * depth + "}")[0] for depth in range(1, 1100)]

@@ -40,7 +40,7 @@ def row(cost_usd: float | None, goal: str | None = None, tokens: dict[str, int] 
     [((), None), ((None, 3), 3), ((2, 3), 2), ((0, 3), None), ((-1, 3), None), ((None, 0.5), 0.5)],
 )
 def test_the_first_limit_that_is_given_counts(wanted: tuple[float | None, ...], expected: float | None) -> None:
-    """Zero and less switch a limit off. Source: spec/beat.md §6.5."""
+    """Zero and less switch a limit off. Source: spec/beat.md §6.5, edge case 51."""
     assert limit(*wanted) == expected
 
 
@@ -56,7 +56,10 @@ def test_the_first_limit_that_is_given_counts(wanted: tuple[float | None, ...], 
     ],
 )
 def test_the_limits_in_force(first: Said, then: Said, expected: Budget) -> None:
-    """Environment over config over 10 USD a day; tokens and goals have no limit of their own. Spec/beat.md §6.5."""
+    """Environment over config over 10 USD a day; tokens and goals have no limit of their own.
+
+    Source: spec/beat.md §6.5, edge case 51.
+    """
     assert budget_of(first, then) == expected
 
 
@@ -72,7 +75,10 @@ def test_the_limits_in_force(first: Said, then: Said, expected: Budget) -> None:
     ],
 )
 def test_what_was_spent_since(rows: list[tuple[int, CostRow]], expected: Bill) -> None:
-    """Rows at or after the moment add up, those of the future too; unmetered ones count nothing. Item 55."""
+    """Rows at or after the moment add up, those of the future too; unmetered ones count nothing.
+
+    Source: edge case 55.
+    """
     assert bill_since(rows, 10) == expected
 
 

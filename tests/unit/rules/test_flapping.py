@@ -51,6 +51,7 @@ def warnings(ledgers: list[FlapLedger], threshold: int = 5) -> list[list[tuple[s
         ("xyyy", [0, 1, 0, 0]),
         ("xyxxyx", [0, 1, 2, 1, 2, 3]),
         ("xy.xy", [0, 1, 0, 0, 1]),
+        ("x.y.x.y.x", [0] * 9),
     ],
 )
 def test_streaks(signals: str, expected: list[int]) -> None:

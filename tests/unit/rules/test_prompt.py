@@ -197,7 +197,7 @@ def test_lines_end_at_newlines_only() -> None:
     ],
 )
 def test_long_text_is_clipped(title: str, cap: int) -> None:
-    """Text beyond its cap ends in an ellipsis, counted in characters. Source: spec/edge-cases.md items 77, 80."""
+    """Text beyond its cap ends in an ellipsis, counted in characters. Source: spec/edge-cases.md items 77, 80, 261."""
     bodies = shown(build(everything("ü" * 20_000)))
     assert max(map(len, re.findall("ü+", bodies[title]))) == cap
     assert "ü…" in bodies[title]
@@ -271,7 +271,7 @@ def test_fairness_names_the_most_neglected_goal(goals: str, activity: dict[str, 
     [(0, "2026-09-21 14:13 +00:00"), (19_800, "2026-09-21 19:43 +05:30"), (-34_200, "2026-09-21 04:43 -09:30")],
 )
 def test_local_time_has_a_numeric_offset(offset: int, expected: str) -> None:
-    """The time is local, with its offset in digits. Source: spec/edge-cases.md item 86."""
+    """The time is local, with its offset in digits. Source: spec/edge-cases.md items 86, 279."""
     assert shown(build(given(utc_offset_s=offset)))["NOW"].startswith(f"{expected}\n")
 
 

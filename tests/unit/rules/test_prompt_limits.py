@@ -248,7 +248,7 @@ def test_every_prefix_is_stable(values: PromptInput, later: int) -> None:
 
 @given_any(INPUTS)
 def test_budget_is_kept(values: PromptInput) -> None:
-    """No prompt outgrows its budget and fixed parts. Source: spec/edge-cases.md items 78, 79."""
+    """No prompt outgrows its budget and fixed parts. Source: spec/edge-cases.md items 78, 79, 261."""
     prompt = build(values)
     bare = build(PromptInput(**(as_dict(values) | {"max_bytes": 1})))
     fixed = upto(bare, "PENDING ASKS")

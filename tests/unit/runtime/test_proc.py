@@ -367,7 +367,7 @@ def test_deadline(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("deadline", [0, -1, 10**12, 10**400])
 def test_no_deadline(deadline: int) -> None:
-    """Zero, or a number beyond all clocks, is no deadline and no crash. Source: spec/edge-cases.md item 68."""
+    """Zero, or a number beyond all clocks, is no deadline and no crash. Source: spec/edge-cases.md items 68, 182."""
     ended = Processes().run(sh("sleep 0.05; echo hi", deadline_s=deadline))
     assert (ended.code, ended.timed_out) == (0, False)
 

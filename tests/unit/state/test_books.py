@@ -87,7 +87,7 @@ def rotating(max_bytes: int) -> tuple[Store, LineLog]:
 
 
 def test_a_log_keeps_one_older_generation() -> None:
-    """Over its size it is moved aside, replacing the older one, and the tail reads across. Source: item 246."""
+    """Over its size it is moved aside, replacing the older one, and the tail reads across. Source: edge case 246."""
     store, log = rotating(20)
     for number in range(12):
         log.append(f"line {number:02}")
@@ -252,7 +252,10 @@ def test_a_row_of_the_reference_program_is_read() -> None:
 
 
 def test_a_header_is_read_anew_when_the_script_changed() -> None:
-    """What a script declares is remembered until the file changes: sensors are listed every beat. Item 66."""
+    """What a script declares is remembered until the file changes: sensors are listed every beat.
+
+    Source: edge case 66.
+    """
     from looop.state.sensors import Sensors
 
     store = MemoryStore()

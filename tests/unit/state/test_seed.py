@@ -83,7 +83,7 @@ def test_a_fresh_data_dir_is_seeded_whole(store):
 def test_the_seed_comes_once(store):
     """With a PLAYBOOK.md there, nothing is written, whatever else is missing.
 
-    Source: spec/edge-cases.md 248
+    Source: spec/edge-cases.md item 248.
     """
     store.write("PLAYBOOK.md", b"mine")
     assert seeds.seed(store, NOW) is False
@@ -99,7 +99,7 @@ def test_an_empty_playbook_counts_as_one(store):
 def test_a_deleted_playbook_seeds_everything_again(store):
     """Without PLAYBOOK.md all is seeded again, and a same-named ask is asked anew.
 
-    Source: spec/edge-cases.md 248
+    Source: spec/edge-cases.md item 248.
     """
     seeds.seed(store, NOW - 1000)
     store.swap("PLAYBOOK.md", seeds.PLAYBOOK.encode(), None)

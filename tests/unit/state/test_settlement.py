@@ -317,6 +317,16 @@ def test_only_the_last_word_of_a_person_counts(box: Mailbox) -> None:
     assert found is not None and found.ask.id == "w-4"
 
 
+@pytest.mark.parametrize("words", [("no", "yes"), ("yes", "no")])
+def test_a_yes_of_the_same_second_leaves_it_in_doubt(box: Mailbox, words: tuple[str, str]) -> None:
+    """Which of two answers of one second came last nobody can tell: the person is asked again."""
+    for n, text in enumerate(words, 1):
+        asked(box, key="k", ts=5)
+        box.answer(f"w-{n}", text, 6)
+        box.take(f"w-{n}", 6)
+    assert box.refusal(question(key="k", ts=7), 0) is None
+
+
 def test_an_expiry_is_no_refusal(box: Mailbox) -> None:
     """A default that says no was nobody's word: the question is asked again."""
     asked(box, key="k", expires=9, default="no")
