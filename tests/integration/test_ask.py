@@ -413,6 +413,30 @@ def test_an_answer_wakes_its_worker(looop: Asking) -> None:
 
 
 @needs_proc
+@pytest.mark.skipif(not hasattr(signal, "SIGIO"), reason="there is no such signal")
+@pytest.mark.parametrize("how", ["blocked", "ignored"])
+def test_an_answer_wakes_whoever_was_started_deaf(looop: Asking, how: str) -> None:
+    """A worker's tools may hand on a signal mask, or signals that are ignored: the answer ends the wait all the same.
+
+    Source: design §3 row 6.
+    """
+    if how == "blocked":
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGIO})
+    else:
+        before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    try:
+        process = looop.ask("w")
+    finally:
+        if how == "blocked":
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGIO})
+        else:
+            signal.signal(signal.SIGIO, before)
+    until(lambda: watches(process.pid), what="the watch")
+    looop("answer", "w-1", "yes")
+    assert ends(process, 3) == (0, "yes\n", "")
+
+
+@needs_proc
 def test_a_storm_of_signals_ends_nothing(looop: Asking) -> None:
     """Signals that others send for reasons of their own, thousands of them, leave the call waiting for its answer.
 
