@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -379,6 +380,36 @@ def test_who_has_gone_takes_nothing(looop: Asking) -> None:
     looop("answer", "w-1", "yes")
     code, text, _ = ends(looop.ask("w", "--key", "k"))
     assert (code, text.splitlines()[1:]) == (0, ["• mind the gap", "---", "yes"])
+
+
+def test_who_has_no_output_takes_nothing(looop: Asking) -> None:
+    """With its stdout closed nobody gets the answer: the call ends, the question stays. Source: spec/workers.md §9."""
+    said = looop.in_shell("looop ask w --key k --prompt 'May I?' >&-")
+    assert (said.code, "nobody reads the answer to w-1 any more" in said.err) == (1, True)
+    looop("answer", "w-1", "yes")
+    said = looop.in_shell("looop ask w --key k --prompt 'May I?' >&-")
+    assert (said.code, "nobody reads the answer to w-1 any more" in said.err) == (1, True)
+    assert ends(looop.ask("w", "--key", "k")) == (0, "yes\n", "")
+
+
+@needs_proc
+def test_a_pipe_that_is_open_both_ways_costs_nothing(looop: Asking) -> None:
+    """A named pipe that is read and written through one descriptor is readable for ever: nobody looks at that."""
+    os.mkfifo(looop.folder / "pipe")
+    fd = os.open(looop.folder / "pipe", os.O_RDWR)
+    os.write(fd, b"unread\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "looop", "ask", "w", "--prompt", "?"], stdout=fd, env=looop.env, cwd=looop.folder
+    )
+    looop.running.append(process)  # type: ignore[arg-type]
+    until(lambda: watches(process.pid), what="the watch")
+    time.sleep(0.3)
+    before = cpu(process.pid)
+    time.sleep(0.5)
+    assert cpu(process.pid) == before
+    looop("answer", "w-1", "yes")
+    assert (process.wait(5), os.read(fd, 99)) == (0, b"unread\nyes\n")
+    os.close(fd)
 
 
 @needs_proc
