@@ -324,7 +324,7 @@ def test_where_nothing_can_be_watched_it_looks(root: Path, monkeypatch: pytest.M
     home.house.mailbox.answer("w-1", "yes", 2)
     thread.join(10)
     assert answers == ["yes"]
-    assert said == ["files are looked at every 0.01s: no more watches to be had (Too many open files)"]
+    assert said == ["files are looked at every 0.01s: the kernel does not report them all (Too many open files)"]
 
 
 def test_a_question_ends_a_wait_for_questions(looop: Asking) -> None:
