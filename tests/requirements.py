@@ -15,8 +15,8 @@ from typing import NamedTuple
 TESTS = os.path.dirname(os.path.abspath(__file__))
 MANIFEST = os.path.join(TESTS, "requirements.txt")
 SHOWN = 3
-_NAMED = re.compile(r"(?:edge-cases\.md|edge) (?:items?|cases?) ((?:\d+(?:\s*[-–]\s*\d+)?(?:,\s*|\s+and\s+)?)+)")
-_MEANT = re.compile(r"edge-cases\.md|edge cases? \d|(?:Source: |\. |; )[Ii]tems? \d")
+_NAMED = re.compile(r"(?:edge-cases\.md|[Ee]dge) (?:items?|cases?) ((?:\d+(?:\s*[-–]\s*\d+)?(?:,\s*|\s+and\s+)?)+)")
+_MEANT = re.compile(r"edge-cases\.md|[Ee]dge cases? \d|(?:Source: |\. |; )[Ii]tems? \d")
 _PART = re.compile(r"(\d+)(?:\s*[-–]\s*(\d+))?")
 
 _HEAD = """\

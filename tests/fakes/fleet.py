@@ -47,6 +47,6 @@ def session(worker: str, state: str = "running", *, alive: bool | None = None, *
     return FakeSession(worker, state, state == "running" if alive is None else alive, **known)
 
 
-def dead(worker: str, exit_code: int = 0) -> FakeSession:
+def dead(worker: str, exit_code: int = 0, **known: Any) -> FakeSession:
     """A session that has ended by itself."""
-    return session(worker, "exited", exit_code=exit_code)
+    return session(worker, "exited", exit_code=exit_code, **known)

@@ -41,12 +41,14 @@ _NOOP = {"action": "noop", "journal": "looked after it"}
 
 
 class Plan(Struct, frozen=True):
-    """What the workers do. `tool_limit_s`: their tools cut a call off after so long. `restart_s`: so long one lives.
+    """What the workers do. `ask_after_s`: they ask so long after they start. `tool_limit_s`: their tools cut a call off
+    after so long. `restart_s`: so long one lives.
 
     With `timeout_s` a question expires into `default`, and its worker goes on with that.
     """
 
     workers: int = 9
+    ask_after_s: int = 60
     tool_limit_s: int = 600
     restart_s: int = DAY_S
     timeout_s: int = 0
@@ -213,10 +215,10 @@ class Week:
         heapq.heappush(self.agenda, (moment, self._turn, happen))
 
     def _start(self, worker: str) -> None:
-        """A generation begins; it asks after a minute, and is started anew after its time."""
+        """A generation begins; it asks, and is started anew after its time."""
         now = self.clock.now()
         self._replace(worker, session(worker, started_at=now))
-        self._at(now + 60, lambda: self._ask(worker, now))
+        self._at(now + self.plan.ask_after_s, lambda: self._ask(worker, now))
         if self.plan.restart_s:
             self._at(now + self.plan.restart_s, lambda: self._restart(worker, now))
 

@@ -118,7 +118,7 @@ def test_no_deadline_is_none(home: Home) -> None:
 
 
 def test_the_tail_of_an_output_begins_with_a_whole_character(home: Home) -> None:
-    """Of a long output 2048 bytes are kept, and no half character at their start. Source: spec/edge-cases.md item 261."""
+    """Of a long output 2048 bytes are kept, and no half character at their start. Source: edge case 261."""
     shell(home, "head -c 4000 /dev/zero | sed 's/\\x00/é/g'; printf x")
     assert home.record(".last-shell.json")["output"] == "é" * 1023 + "x"
 
@@ -242,6 +242,24 @@ def test_a_killed_command_is_ended_reported_and_never_repeated(home: Home, by_re
         f"an earlier shell was interrupted; look whether it was done: {cmd}"
     ]
     assert (home.root / "began").read_text() == "started\n"
+
+
+def test_a_persons_command_that_still_runs_is_not_reported(home: Home) -> None:
+    """Beats while `looop run` is at work leave its announcement alone, also after the knob was changed.
+
+    Source: spec/edge-cases.md items 133-135.
+    """
+    home.decides({"action": "noop"})
+    env = {name: value for name, value in os.environ.items() if not name.startswith("LOOOP_")}
+    words = [sys.executable, "-m", "looop", "run", "echo x > begun; until [ -e go ]; do sleep 0.01; done"]
+    process = subprocess.Popen(words, env=env | {"LOOOP_DATA_DIR": str(home.root)}, stdout=subprocess.DEVNULL)
+    until((home.root / "begun").exists, what="the command")
+    home.furnish(shell_timeout_secs=1)
+    for _ in range(2):
+        assert home.later(100).ending in ("decided", "idle") and len(wals(home)) == 1
+    home.write("go", "")
+    assert process.wait(20) == 0 and wals(home) == []
+    assert home.events("tick_interrupted") == []
 
 
 def test_a_reflex_killed_before_its_effect_is_not_lost(home: Home) -> None:

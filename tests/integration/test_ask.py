@@ -245,8 +245,9 @@ def test_an_answer_that_is_being_written_is_waited_for(looop: Asking) -> None:
 
 
 @needs_proc
+@pytest.mark.slow
 def test_a_withdrawn_question_is_an_error(looop: Asking) -> None:
-    """Once its record is removed the call ends at once, and says so. Source: edge cases 199, 272."""
+    """When somebody removes its record the call ends within some seconds, and says so. Source: edge cases 199, 272."""
     process = looop.waiting("w")
     (looop.data / "asks/w-1.json").unlink()
     code, out, err = ends(process)

@@ -171,7 +171,10 @@ def test_steering_rides_on_a_remembered_refusal(looop: Asking) -> None:
 
 
 def test_a_question_that_became_moot_is_withdrawn(looop: Asking) -> None:
-    """The call that waits ends at once and says why; the question is settled, and its key is free."""
+    """The call that waits ends at once and says why; the question is settled, and its key is free.
+
+    Source: edge case 272; design §3 row 7.
+    """
     process = looop.ask("w", "--key", "k")
     assert looop("ask", "withdraw", "w-1", "--why", "done by hand").out == "withdrew w-1\n"
     code, out, err = ends(process, 5)

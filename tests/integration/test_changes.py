@@ -17,6 +17,7 @@ from looop.model.errors import Invalid
 from looop.model.records import Ask
 from looop.runtime.lock import PulseLock
 from looop.runtime.stop import StopFlag
+from tests.fakes.disk import QuickDisk
 from tests.fakes.house import Home
 
 READY_S, SOON_S, QUIET_S = 0.3, 5.0, 0.4
@@ -145,6 +146,31 @@ def test_a_settled_question_is_a_change_for_those_who_want_all(
     assert (woke.changed, woke.new_asks, woke.cursor) == (["asks"], [], "")
     for other in others:
         other.quiet()
+
+
+def test_what_changes_while_the_first_marks_are_read_is_not_missed(
+    home: Home, pulse: PulseLock, listen: Callable[..., Listening]
+) -> None:
+    """A goal that is edited right after it was read, before the first look is over, is said.
+
+    Source: spec/edge-cases.md item 230.
+    """
+
+    class Edited(QuickDisk):
+        edits = 0
+
+        def read(self, path: str) -> tuple[bytes, int]:
+            found = super().read(path)
+            if path.endswith("goals/g.md") and not self.edits:
+                self.edits = 1
+                home.write("goals/g.md", "edited")
+            return found
+
+    home.disk = Edited()
+    home.furnish(wait_poll_ms=20)
+    listener = listen()
+    assert listener.next().changed == ["goals"] and home.disk.edits == 1
+    listener.quiet()
 
 
 def test_what_changes_while_the_caller_is_busy_is_not_missed(

@@ -10,7 +10,8 @@ from looop.config.session import session_id
 from looop.contract.leases import claim, unclaim
 from looop.model.errors import Invalid, Refused, Unreadable
 from looop.state.house import House
-from tests.fakes.command import Looop
+from tests.fakes.command import Looop, Said
+from tests.fakes.crew import IDLE, no_worker_left
 from tests.fakes.house import Home
 
 
@@ -78,12 +79,29 @@ def test_an_empty_claim_is_waited_for_in_real_time(house: House, tmp_path: Path)
 
 
 def test_claim_and_unclaim_as_commands(looop: Looop) -> None:
-    """Won says so, had already is silent, given up is silent; all of them succeed. Source: spec/workers.md §8, CLI."""
+    """Won says so, had already is silent, given up is silent; all of them succeed. Source: spec/workers.md §8."""
     inside = {"LOOOP_SESSION_ID": "w1"}
     said = [looop(verb, "deploy", env=inside) for verb in ("claim", "claim", "unclaim", "unclaim")]
     assert [(one.code, one.out) for one in said] == [(0, "claimed deploy\n"), *[(0, "")] * 3]
     assert looop("claim", "deploy", "--session", "w2", env=inside).out == "claimed deploy\n"
     assert json.loads(looop.read("claims/deploy.json"))["session"] == "w2"
+
+
+def test_what_a_live_session_holds_is_not_given_up(looop: Looop) -> None:
+    """Exit code 1 in a line, and the lease stays; what nobody holds is given up already.
+
+    Source: edge case 194.
+    """
+    with no_worker_left(looop.data):
+        looop.write("config.json", "{}")
+        assert looop("worker", "start", "w", "do", "--command", IDLE).code == 0
+        assert looop("claim", "deploy", "--session", "w").code == 0
+        for verb in ("claim", "unclaim"):
+            said = looop(verb, "deploy", "--session", "v")
+            assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)
+            assert said.err.startswith(f"looop: {verb} deploy: ")
+        assert json.loads(looop.read("claims/deploy.json"))["session"] == "w"
+        assert looop("unclaim", "other", "--session", "v") == Said(0, "", "")
 
 
 def test_a_lease_for_nobody_is_said_to_go(looop: Looop, house: House, fleet: Fleet) -> None:

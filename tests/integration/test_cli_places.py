@@ -127,7 +127,20 @@ def test_seeding_that_fails_is_a_warning(looop: Looop) -> None:
     assert json.loads(looop.read("events.jsonl"))["event"] == "seed_degraded"
 
 
-@pytest.mark.parametrize("words", [("state",), ("wait",), ("goal", "list"), ("journal",), ("run", "true"), ("beat",)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("state",),
+        ("asks",),
+        ("answer", "setup-1", "done"),
+        ("wait",),
+        ("goal", "list"),
+        ("journal",),
+        ("run", "true"),
+        ("beat",),
+    ],
+    ids=" ".join,
+)
 def test_first_run_seeds(looop: Looop, words: tuple[str, ...]) -> None:
     """The first verb that touches state seeds the data dir, silently; it works before any set-up.
 

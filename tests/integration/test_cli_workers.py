@@ -493,7 +493,7 @@ def test_completion_of_ids(looop: Looop, fleet: Fleet, start: Callable[..., Sess
 def test_a_fleet_that_cannot_be_read(looop: Looop) -> None:
     """Where sessions cannot be listed every verb says so and does nothing; none takes it for an empty fleet.
 
-    Source: spec/workers.md §4.
+    Source: spec/workers.md §4, edge case 156.
     """
     shutil.rmtree(looop.data / "sessions", ignore_errors=True)
     looop.write("sessions", "in the way")

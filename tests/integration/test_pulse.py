@@ -133,7 +133,10 @@ def test_a_sleeping_pulse_ends_at_once(data, pulse, number):
 
 
 def test_a_deciding_pulse_ends_within_two_seconds(data, pulse):
-    """A runner that ignores SIGTERM is stopped with its whole group, and nothing is left behind or counted."""
+    """A runner that ignores SIGTERM is stopped with its whole group, and nothing is left behind or counted.
+
+    Source: edge case 143.
+    """
     runner(data, "trap '' TERM\necho $$ > pids\n(trap '' TERM; sleep 300) &\necho $! >> pids\nsleep 300\n")
     one = pulse()
     until(lambda: (data / "pids").exists() and (data / "pids").read_text().count("\n") == 2)
@@ -224,6 +227,45 @@ def test_a_wake_that_was_not_served_stays(data, pulse):
     assert (data / ".next-wake.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("knobs", "config", "idle"),
+    [({"max_decides_per_hour": 1}, None, "tick.capped"), ({}, "{nonsense", "tick.error")],
+    ids=["cap", "config"],
+)
+def test_a_wake_over_a_beat_that_asks_nobody_stays(data, pulse, knobs, config, idle):
+    """At the hourly cap, and over a config that went bad, a due wake is not used up. Source: edge case 148."""
+    runner(data, """cat > /dev/null; echo '{"action":"noop"}'\n""")
+    one = pulse(**knobs)
+    one.wait_for("sleep")
+    due = json.dumps({"v": 1, "due": int(time.time()) - 5})
+    (data / ".next-wake.json").write_text(due)
+    if config:
+        (data / "config.json").write_text(config)
+    (data / "goals" / "new.md").write_text("a goal\n")
+    one.wait_for(idle)
+    one.wait_for("sleep", times=2)
+    assert (data / ".next-wake.json").read_text() == due
+
+
+def test_a_wake_that_is_written_during_the_beat_stays(data, pulse):
+    """The beat that a due wake forced takes away that one, and not what came in its place. Source: edge case 150."""
+    (data / ".next-wake.json").write_text(json.dumps({"v": 1, "due": int(time.time()) - 5}))
+    later = '{"v": 1, "due": 9999999999}'
+    runner(data, f"""cat > /dev/null; printf '{later}' > .next-wake.json; echo '{{"action":"noop"}}'\n""")
+    one = pulse()
+    one.wait_for("sleep")
+    assert "tick.decided" in one.codes()
+    assert (data / ".next-wake.json").read_text() == later
+
+
+def test_a_wish_beyond_the_ceiling_is_cut(data, pulse):
+    """Unless set otherwise nobody naps for longer than 300 s. Source: edge case 153."""
+    runner(data, """cat > /dev/null; echo '{"action":"noop","next_interval_s":3600}'\n""")
+    one = pulse()
+    one.wait_for("cadence")
+    assert [line["secs"] for line in one.read() if line["event"] == "cadence"] == [300]
+
+
 def test_a_wake_nobody_understands_is_removed(data, pulse):
     """A corrupt wake is reported, removed and forgotten."""
     (data / ".next-wake.json").write_text("{")
@@ -234,13 +276,21 @@ def test_a_wake_nobody_understands_is_removed(data, pulse):
 
 
 def test_a_nudge_is_durable(data, pulse):
-    """A decision's next_interval_s survives a kill during the sleep. Source: edge case 147."""
+    """A decision's wish for the next beat survives a kill during the sleep: the next pulse keeps it.
+
+    Source: edge case 147.
+    """
     runner(data, """cat > /dev/null; echo '{"action":"noop","next_interval_s":5}'\n""")
     one = pulse()
     one.wait_for("cadence")
     one.wait_for("sleep")
     one.end(signal.SIGKILL)
-    assert json.loads((data / ".next-wake.json").read_text())["due"] > time.time() - 5
+    due = int(time.time()) + 4
+    (data / ".next-wake.json").write_text(json.dumps({"v": 1, "due": due}))
+    runner(data, """cat > /dev/null; date +%s >> beats; echo '{"action":"noop"}'\n""")
+    pulse()
+    until(lambda: (data / "beats").exists() and (data / "beats").read_text().count("\n") == 2, what="the second beat")
+    assert due <= int((data / "beats").read_text().split()[1]) <= due + 3
 
 
 def test_a_schedule_is_served_when_it_is_due(data, pulse):

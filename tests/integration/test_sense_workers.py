@@ -213,7 +213,10 @@ def test_a_verdict_that_cannot_be_read_is_no_pass(home: Staffed) -> None:
 
 
 def test_a_fleet_that_cannot_be_listed_is_an_empty_list_that_says_why(home: Staffed) -> None:
-    """The beat goes on with a warning, and the reason stands beside the empty list. Source: spec/workers.md §4."""
+    """The beat goes on with a warning, and the reason stands beside the empty list.
+
+    Source: spec/workers.md §4, edge case 156.
+    """
     home.staff(broken="cannot list sessions: Input/output error")
     found = home.reading()
     assert (

@@ -175,7 +175,10 @@ def test_a_kill_that_comes_late_hears_the_same(fleet: Fleet) -> None:
 
 
 def test_a_worker_may_end_itself(fleet: Fleet) -> None:
-    """A worker that kills its own session is dead on disk when the kill returns, or dies itself. Source: edge case 170."""
+    """A worker that kills its own session is dead on disk when the kill returns, or dies itself.
+
+    Source: edge case 170.
+    """
     script = (
         "import os, sys; from looop.session.fleet import Fleet; fleet = Fleet(sys.argv[1]); "
         "said = fleet.kill(fleet.session('a')); open(sys.argv[1] + '/said', 'w').write(fleet.session('a').state)"

@@ -242,3 +242,23 @@ def test_who_asks_for_a_session_that_is_over_is_not_stranded(home: Home) -> None
     home.house.mailbox.answer("w-1", "yes", home.clock.now())
     waiting.join(10)
     assert not waiting.is_alive()
+
+
+def test_an_old_question_outlives_a_restart(home: Home) -> None:
+    """What counts is how long nobody has waited, not when it was asked: who is started anew after a week takes its
+    question over; while nobody does it is given up, a session's retention after the last one ended or this one began.
+
+    Source: design §3 row 7, promise 4.
+    """
+    born = home.clock.now()
+    put(home, key="k", generation=born)
+    home.clock.move(3 * TTL)
+    now = home.clock.now()
+    for fleet in (session("w", started_at=now), session("w", started_at=born), dead("w", changed_at=now)):
+        staff(home, fleet)
+        tend(home.house, now)
+        assert home.record("answers/w-1.json") is None, fleet
+    assert home.events("ask_stranded") == []
+    staff(home, session("w", started_at=now))
+    tend(home.house, now + TTL)
+    assert [row["ask_id"] for row in home.events("ask_stranded")] == ["w-1"]

@@ -275,6 +275,17 @@ def test_up_before_init_is_about_init(looop: Running) -> None:
     assert "PATH" not in said.err and processes_of(looop.data) == []
 
 
+def test_down_needs_no_runner(looop: Running) -> None:
+    """With the runner uninstalled, and even a config gone bad, pulse and workers end. Source: edge case 224."""
+    looop.up()
+    looop.work("w")
+    for config in ('{"tick_command": "no-such-agent", "worker_command": "no-such-agent {{prompt_file}}"}', "{"):
+        looop.write("config.json", config)
+        said = looop("down")
+        assert (said.code, said.err) == (0, "")
+    assert processes_of(looop.data) == []
+
+
 def test_the_log_format_of_the_pulse_is_not_ours(looop: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """--json goes to the pulse with the environment it is given; ours is as it was before. Source: edge case 228."""
     for name, value in looop.env.items():
@@ -292,6 +303,22 @@ def test_a_config_that_cannot_be_read_is_one_line(looop: Running, config: str) -
     looop.write("config.json", config)
     said = looop("up")
     assert (said.code, said.out) == (1, "") and said.err.count("\n") == 1 and "config.json" in said.err
+    assert processes_of(looop.data) == []
+
+
+@pytest.mark.parametrize("kind", ["folder", "link to itself"])
+def test_a_config_that_may_not_be_looked_at_is_no_missing_one(looop: Running, kind: str) -> None:
+    """`up` says what keeps it from reading the config, and does not send anybody to `init`; `state` names it, too.
+
+    Source: edge cases 234, 266.
+    """
+    place = looop.data / "config.json"
+    place.unlink()
+    place.mkdir() if kind == "folder" else place.symlink_to(place.name)
+    said = looop("up")
+    assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)
+    assert "cannot read the config" in said.err and "init" not in said.err
+    assert "! cannot read the config" in looop("state").out
     assert processes_of(looop.data) == []
 
 

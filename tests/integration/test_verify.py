@@ -222,7 +222,7 @@ def test_a_hanging_check_is_stopped_with_all_it_started(home: Judged) -> None:
 
 
 def test_the_tail_of_a_check_begins_with_a_whole_character(home: Judged) -> None:
-    """Of a long output 2048 bytes are kept, and no half character at their start. Source: spec/edge-cases.md item 261."""
+    """Of a long output 2048 bytes are kept, and no half character at their start. Source: edge case 261."""
     home.write("verify/w.cmd", "head -c 4000 /dev/zero | sed 's/\\x00/é/g'; printf x")
     home.staff(dead("w"))
     home.judge()

@@ -15,7 +15,7 @@ def test_nine_questions_nobody_answers_stop_nothing(tmp_path: Path) -> None:
 
     Source: design §1 promise 4, §3 row 7; users.md, an unattended prompt must not hang the loop; ask once.
     """
-    found = Week(tmp_path / "data", Plan(tool_limit_s=3 * HOUR_S, interval=900)).run()
+    found = Week(tmp_path / "data", Plan(ask_after_s=1000, tool_limit_s=3 * HOUR_S, interval=900)).run()
     assert found.due == 672
     assert found.uptime >= 99, found
     assert (found.questions, found.records, found.most_copies) == (9, 9, 1), found

@@ -11,6 +11,7 @@ from looop.act.orphans import end_orphan
 from looop.act.verify import reconcile
 from looop.act.worktrees import prune_worktrees, session_ttl
 from looop.model.errors import LooopError, Unreadable
+from looop.model.records import Ask
 from looop.session.fleet import Session
 from looop.state.house import House
 
@@ -53,8 +54,8 @@ def _expire(house: House, now: int) -> None:
 def _put_away(house: House, sessions: list[Session], now: int) -> None:
     """What is old goes; nothing does while nobody can tell how long it is to be kept."""
     ttl = session_ttl(house)
+    house.best_effort("mailbox", partial(_give_up, house, sessions, ttl, now))
     _remove_old(house, sessions, ttl, now)
-    house.best_effort("mailbox", partial(_give_up, house, ttl, now))
     house.best_effort("archive", partial(_archive, house, ttl, now))
 
 
@@ -76,9 +77,22 @@ def _remove_old(house: House, sessions: list[Session], ttl: int, now: int) -> No
     house.best_effort("retention", house.fleet.clean)
 
 
-def _give_up(house: House, ttl: int, now: int) -> None:
-    """Questions of sessions that are over; with a key they may yet be taken over, as long as a session is kept."""
-    for ask in house.mailbox.strand(house.fleet.living, now - ttl, now):
+def _give_up(house: House, sessions: list[Session], ttl: int, now: int) -> None:
+    """Questions of sessions that are over; with a key they may yet be taken over, as long as a session is kept.
+
+    A session must still be there to tell when it ended, so this comes before old ones go.
+    """
+    known = {session.id: session for session in sessions}
+
+    def may_be_taken_over(ask: Ask) -> bool:
+        """Whether it has not been stranded for that long: its session has just ended, or another has just begun."""
+        session = known.get(ask.worker)
+        if session is None:
+            return False
+        since = session.started_at if session.alive else session.changed_at
+        return since is None or now - since < ttl or (session.alive and since == ask.generation)
+
+    for ask in house.mailbox.strand(house.fleet.living, now - ttl, now, may_be_taken_over):
         house.events.emit("ask_stranded", ask_id=ask.id, worker=ask.worker)
 
 

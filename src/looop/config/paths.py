@@ -24,6 +24,17 @@ class Paths(Struct, frozen=True):
         return self.given_config or _config_in(self.data_dir)
 
 
+def is_there(path: str) -> bool:
+    """Whether something is at `path`. What may not be looked at is: reading it says why. Edge cases 234, 266."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
 def find_paths(environ: Mapping[str, str]) -> Paths:
     """The places the environment asks for. Raises NoHome when HOME is needed and not set."""
     given = environ.get("LOOOP_DATA_DIR")

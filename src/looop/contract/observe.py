@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from looop.config.knobs import Knobs
+from looop.config.paths import is_there
 from looop.contract.verbs import Failing, Money, StateView
 from looop.model.errors import LooopError
 from looop.model.prompt import GoalStatus
@@ -129,7 +130,7 @@ def _failing(house: House, world: World, memory: Memory, now: int) -> Failing | 
 def _config(house: House) -> "Config | None":
     """The config, None where there is no file: then nothing is loaded for it. Raises Unreadable, Corrupt."""
     path = house.setting.config_file
-    if not os.path.exists(path):
+    if not is_there(path):
         return None
     from looop.config.file import load_config
 

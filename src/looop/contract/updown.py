@@ -9,7 +9,6 @@ The pulse is told of a config only if somebody asked for one. Where nobody did i
 `config.toml` that is written later then counts.
 """
 
-import os
 import signal
 from contextlib import suppress
 from time import monotonic
@@ -17,7 +16,7 @@ from time import monotonic
 from msgspec import Struct
 
 from looop.config.file import load_config
-from looop.config.paths import Paths, program
+from looop.config.paths import Paths, is_there, program
 from looop.config.terminal import log_format
 from looop.model.errors import Refused, Unwritable
 from looop.runtime.command import pause
@@ -40,7 +39,7 @@ class Down(Struct, frozen=True):
 def up(house: House, paths: Paths, *, json_log: bool = False) -> bool:
     """Start the pulse as a session; False when one runs already. Raises Refused, Unreadable, Unwritable."""
     path = paths.config_file
-    if not os.path.isfile(path):
+    if not is_there(path):
         raise Refused(f"not initialized, there is no {path}: run `looop init` (or `looop init --runner none`)")
     load_config(path)
     settle(house)

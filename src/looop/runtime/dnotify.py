@@ -19,7 +19,7 @@ from looop.runtime.inotify import Event, Kind
 _MASKS: dict[Kind, int] = {
     "all": fcntl.DN_CREATE | fcntl.DN_RENAME | fcntl.DN_MODIFY | fcntl.DN_DELETE,
     "placed": fcntl.DN_CREATE | fcntl.DN_RENAME,
-    "gone": fcntl.DN_DELETE,
+    "gone": 0,  # DN_DELETE also tells of what is renamed: of every file that is put in place
 }
 
 
@@ -46,7 +46,7 @@ class DirNotify:
         return self._reader
 
     def watch(self, path: str, kind: Kind) -> int:
-        """Say so when something in this folder changes, from now on. Raises OSError."""
+        """Say so when something in this folder changes, from now on; removals alone are not told. Raises OSError."""
         folder = _notify(path, _MASKS[kind] | fcntl.DN_MULTISHOT)
         self._folders.add(folder)
         return folder

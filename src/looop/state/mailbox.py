@@ -220,14 +220,18 @@ class Mailbox:
             if ask.expires is not None and ask.expires <= now and self.expire_one(ask.id, ask.default, ask.expires)
         ]
 
-    def strand(self, living: Living, keyed_before: int, now: int) -> list[Ask]:
+    def strand(
+        self, living: Living, keyed_before: int, now: int, spared: Callable[[Ask], bool] = lambda _: False
+    ) -> list[Ask]:
         """Settle what nobody waits for: without a key at once, with one when it was asked before that time.
 
-        Those that were settled here. Nothing is while nobody knows who lives. Raises Unreadable, Unwritable.
+        Those that were settled here. One with a key is `spared` as long as somebody may yet take it over. Nothing is
+        settled while nobody knows who lives. Raises Unreadable, Unwritable.
         """
         asks = [ask for ask in self._unsettled() if ask.generation and (not ask.key or ask.ts < keyed_before)]
         lives = living() if asks else {}
-        return [ask for ask in asks if _is_stranded(ask, lives) and self.give_up(ask, now)]
+        gone = [ask for ask in asks if ask.generation < 0 or not ask.key or not spared(ask)]
+        return [ask for ask in gone if _is_stranded(ask, lives) and self.give_up(ask, now)]
 
     def give_up(self, ask: Ask, now: int) -> bool:
         """Settle a stranded question; False when somebody has taken it over or settled it. See Note [Stranded].

@@ -96,7 +96,10 @@ def test_an_unknown_key_is_a_warning_with_a_suggestion(keys: dict[str, Any], war
 
 
 def test_a_misspelt_command_is_no_silent_none() -> None:
-    """A runner without a command is an error, and the typo that made it so is in it. Source: edge case 39, design §3."""
+    """A runner without a command is an error, and the typo that made it so is in it.
+
+    Source: edge case 39, design §3.
+    """
     with pytest.raises(Corrupt, match=r"no tick_command.*tick_comand: did you mean tick_command\?"):
         parsed(runner="x", runners={"x": {"tick_comand": "t"}})
 

@@ -17,7 +17,7 @@ NOW = 1_790_000_000
     ],
 )
 def test_a_nudge_is_clamped(wanted: int, ceiling: int, expected: int) -> None:
-    """Within 5 s and the ceiling; a ceiling below 5 collapses to 5. Source: spec/edge-cases.md items 123, 152, 153."""
+    """Within 5 s and the ceiling; a ceiling below 5 collapses to 5. Source: spec/edge-cases.md items 123, 152."""
     assert clamp_nudge(wanted, ceiling) == expected
 
 
