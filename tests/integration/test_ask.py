@@ -383,6 +383,24 @@ def test_who_has_gone_takes_nothing(looop: Asking) -> None:
     assert (code, text.splitlines()[1:]) == (0, ["• mind the gap", "---", "yes"])
 
 
+@needs_proc
+def test_an_answer_that_was_handed_over_is_no_error(looop: Asking) -> None:
+    """Where it cannot be put on record that the worker has its answer, it has it all the same; and gets it again.
+
+    Source: spec/workers.md §9.
+    """
+    process = looop.waiting("w", "--key", "k")
+    looop("answer", "w-1", "yes")
+    assert ends(process) == (0, "yes\n", "")
+    process = looop.waiting("w", "--key", "k")
+    (looop.data / "asks/.dirlock").unlink()
+    (looop.data / "asks/.dirlock").mkdir()
+    looop("answer", "w-2", "yes")
+    for asking in (process, looop.ask("w", "--key", "k")):
+        assert ends(asking) == (0, "yes\n", "")
+    assert looop.read("events.jsonl").count('"event":"guard_degraded"') == 2
+
+
 def test_who_has_no_output_takes_nothing(looop: Asking) -> None:
     """With its stdout closed nobody gets the answer: the call ends, the question stays. Source: spec/workers.md §9."""
     said = looop.in_shell("looop ask w --key k --prompt 'May I?' >&-")
