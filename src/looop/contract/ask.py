@@ -17,7 +17,6 @@ Source: spec/workers.md §9, §10; design §3 row 7.
 """
 
 from collections.abc import Callable
-from functools import partial
 from time import monotonic
 
 from msgspec.structs import replace
@@ -69,8 +68,11 @@ def ask(house: House, question: Question, stop: Stop, say: Say) -> Reply:
 
 
 def took(house: House, ask_id: str) -> None:
-    """The worker has its answer: the key of that question is free again. Raises Unreadable, Unwritable."""
-    house.mailbox.take(ask_id, house.setting.clock.now())
+    """The worker has its answer: the key of that question is free again.
+
+    Where that cannot be put on record, the same call gets the same answer again. Never raises.
+    """
+    house.best_effort("mailbox", lambda: house.mailbox.take(ask_id, house.setting.clock.now()))
 
 
 def tell(house: House, worker: str, msg: str) -> str:
@@ -177,7 +179,7 @@ class _Wait:
         if settled.outcome == "expired" and settled.answer:
             self._once(f"{nobody}: nobody decided, this is your default")
             return settled.answer
-        self._house.best_effort("mailbox", partial(took, self._house, self._id))
+        took(self._house, self._id)
         if settled.outcome == "expired":
             raise Refused(f"{nobody}, and it has no default: nobody decided; go on without, or ask anew")
         if settled.outcome == "withdrawn":
