@@ -49,7 +49,7 @@ class Program(NamedTuple):
 
     def start(self, *words: str, out: int = subprocess.PIPE, interval_s: int = 1) -> subprocess.Popen[bytes]:
         """Start a verb. Raises Unavailable."""
-        knobs = {name: "0" for name in ("LOOOP_MAX_DECIDES_PER_HOUR", "LOOOP_MAX_WORKERS", "LOOOP_MIN_BEAT_GAP")}
+        knobs = dict.fromkeys(("LOOOP_MAX_DECIDES_PER_HOUR", "LOOOP_MAX_WORKERS", "LOOOP_MIN_BEAT_GAP"), "0")
         env = clean_env(LOOOP_DATA_DIR=self.root, LOOOP_INTERVAL=str(interval_s), **knobs)
         pipes = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": subprocess.DEVNULL}
         try:
