@@ -29,6 +29,9 @@ def main() -> None:
         compare("looop state, 10 goals and 5 sensors", against_bare(["state"], env), 7)
         compare("looop state --json", against_bare(["state", "--json"], env))
         compare("looop goal list", against_bare(["goal", "list"], env))
+        compare("looop asks", against_bare(["asks"], env))
+        asks = ["ask", "w", "--prompt", "May I?", "--timeout", "1", "--default", "no"]
+        compare("looop ask, until its default of 1 s", against_bare(asks, env))
         compare("looop beat (idle)", against_bare(["beat"], env))
         script = os.path.join(os.path.dirname(sys.executable), "looop")
         if os.access(script, os.X_OK):
