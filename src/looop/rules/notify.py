@@ -55,7 +55,7 @@ class Told(Struct, frozen=True):
     """That a target was told of an ask: when last, and how often it was nudged."""
 
     at: int
-    nudges: int = 0
+    nudges: int
 
 
 class History:
