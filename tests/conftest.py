@@ -1,4 +1,4 @@
-"""What every test starts from, wherever the suite was started: a terminal's signals, and examples that take their time."""
+"""What every test starts from: signals as a terminal would have them, and examples that take their time."""
 
 import signal
 
