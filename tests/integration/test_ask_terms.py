@@ -115,7 +115,10 @@ def test_a_call_that_is_made_again_gets_no_more_time(looop: Asking) -> None:
         (("--timeout", "1h", "--default", "maybe", "--options", "yes,no"), "none of the options: yes, no"),
         (("--timeout", "1h", "--default", "yes", "--urgency", "irreversible"), "is no refusal"),
         (("--timeout", "1h", "--default", "no problem", "--urgency", "irreversible"), "is no refusal"),
-        (("--timeout", "1h", "--default", "cancel", "--urgency", "irreversible", "--options", "keep,cancel"), "no refusal"),
+        (
+            ("--timeout", "9s", "--default", "cancel", "--urgency", "irreversible", "--options", "keep,cancel"),
+            "refusal",
+        ),
         (("--urgency", "high"), "'high' is not one of"),
     ],
 )
