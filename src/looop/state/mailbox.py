@@ -103,9 +103,9 @@ class Mailbox:
         pending = [ask for ask in asks if not _is_stranded(ask, lives)]
         return Mail(pending, damaged, [ask for ask in asks if _is_stranded(ask, lives)])
 
-    def fresh_damage(self, now: int) -> list[str]:
-        """What is damaged and was not returned here before: a process says it once. Raises Unreadable."""
-        fresh = [sentence for sentence in self._open(now)[1] if sentence not in self._heard]
+    def unheard(self, damaged: list[str]) -> list[str]:
+        """Those of these sentences that were not returned here before: a process says each once."""
+        fresh = [sentence for sentence in damaged if sentence not in self._heard]
         self._heard.update(fresh)
         return fresh
 
