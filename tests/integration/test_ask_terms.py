@@ -135,8 +135,8 @@ def test_a_call_that_is_made_again_in_other_terms_is_told_which_hold(looop: Aski
         (("--timeout", "1h", "--default", "yes", "--urgency", "irreversible"), "is no refusal"),
         (("--timeout", "1h", "--default", "no problem", "--urgency", "irreversible"), "is no refusal"),
         (
-            ("--timeout", "9s", "--default", "cancel", "--urgency", "irreversible", "--options", "keep,cancel"),
-            "refusal",
+            ("--timeout", "1h", "--default", "cancel", "--urgency", "irreversible", "--options", "keep,cancel"),
+            "no refusal",
         ),
         (("--urgency", "high"), "'high' is not one of"),
     ],
