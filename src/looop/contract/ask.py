@@ -63,6 +63,8 @@ def ask(house: House, question: Question, stop: Stop, say: Say) -> Reply:
     asked, is_new = house.mailbox.ask(wanted, since)
     if is_new:
         house.events.emit("ask", ask_id=asked.id, worker=asked.worker)
+    elif (asked.expires is None, asked.default) != (wanted.expires is None, wanted.default):
+        say(f"ask {asked.id} is on record in other terms, which hold: {_terms(asked)}")
     answer = _Wait(house, asked, stop, say).answer()
     return Reply(asked.id, answer, _heard_meanwhile(house, asked.worker, say))
 
@@ -229,6 +231,13 @@ def _worded(question: Question, worker: str, now: int) -> Ask:
         default=question.default or "",
         again=question.again.strip(),
     )
+
+
+def _terms(asked: Ask) -> str:
+    """How long a person has, and what the worker gets then."""
+    if asked.expires is None:
+        return "no time limit"
+    return f"{span(asked.expires - asked.ts)}, then {repr(asked.default) if asked.default else 'an error'}"
 
 
 def _check_default(question: Question) -> None:

@@ -145,7 +145,7 @@ def test_running_out_of_watches_is_said_once(tmp_path, monkeypatch, stop):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EIO])
 def test_a_watch_that_is_refused_later_falls_back_too(tmp_path, stop, monkeypatch, number):
-    """A watch refused for a folder that appears later, for whatever reason, ends in looking, not in an error."""
+    """A watch that is refused, for whatever reason, for a folder that comes later ends in looking, not in an error."""
     said = []
     watcher = Watcher(str(tmp_path), ("", "goals"), visible, said.append, poll_s=0.02)
     watcher.start()
