@@ -68,9 +68,7 @@ KINDS = {
     "start_worker": Kind(
         {"action": "start_worker", "id": "n", "prompt": "do"}, lambda place: place.fleet.starts["n"], True
     ),
-    "kill_worker": Kind(
-        {"action": "kill_worker", "id": "w"}, lambda place: place.fleet.sessions["w"].alive, once=True
-    ),
+    "kill_worker": Kind({"action": "kill_worker", "id": "w"}, lambda place: place.fleet.sessions["w"].alive, once=True),
     "write_schedule": Kind(
         {"action": "write_schedule", "name": "n", "every_s": 900000},
         lambda place: "every_s" in (text(place, "schedules/n.json") or ""),
@@ -235,7 +233,9 @@ BOOKS = {
     "cost repair": Operation(
         lambda place: CostLedger(place.store).repair(), _files("cost.jsonl", "cost.jsonl.damaged"), _damaged, between=1
     ),
-    "notices compaction": Operation(_shrink, _files("notices.jsonl", "notices.jsonl.1"), _noticed, between=1, again=False),
+    "notices compaction": Operation(
+        _shrink, _files("notices.jsonl", "notices.jsonl.1"), _noticed, between=1, again=False
+    ),
     "nonces compaction": Operation(
         lambda place: Nonces(place.store).take(Nonce(500, "new"), 400), _files(".notify-nonces.jsonl"), _nonces
     ),

@@ -93,7 +93,10 @@ def test_a_book_that_dies_leaves_old_or_new(quick_path: Path, name: str) -> None
 @pytest.mark.parametrize("name", BOOKS)
 def test_a_book_whose_power_fails_leaves_old_or_new(quick_path: Path, name: str) -> None:
     """What a durable call has promised is there after a power cut; done again, the change has its whole effect."""
-    operation, truths = BOOKS[name], [stopped_reading(s, BOOKS[name]) for s in Points(BOOKS[name], quick_path / "d").deaths()]
+    operation, truths = (
+        BOOKS[name],
+        [stopped_reading(s, BOOKS[name]) for s in Points(BOOKS[name], quick_path / "d").deaths()],
+    )
     for stopped in Points(operation, quick_path).cuts():
         found = operation.reading(stopped.place)
         if operation.durable:
