@@ -290,6 +290,39 @@ def test_a_clock_that_was_set_back_delays_nothing():
     assert world.times("new") == [0]
 
 
+@pytest.mark.parametrize("outcome", ["failed", "unknown", "sent"])
+def test_rows_of_a_clock_that_was_far_ahead_silence_nothing(outcome):
+    """What was put on record in a year to come neither holds back what is new nor the nudge of what is old."""
+    world = World(wants(batch_s=0), NOON + 3650 * DAY_S)
+    world.raised("w-1")
+    world.outcome = outcome
+    world.work()
+    world.now, world.outcome = NOON, "sent"
+    world.raised("w-2")
+    world.until(NOON + DAY_S)
+    assert {"w-1", "w-2"} <= {name for when, push, _ in world.made if when < NOON + DAY_S for name in push.asks}
+    nudges = [when for when in world.times("nudge") if when < DAY_S]
+    assert len(nudges) in (2, 3, 4)
+
+
+def test_a_step_back_of_the_clock_makes_no_message():
+    """A clock that is set right by a minute brings no nudge before its time."""
+    world = World(wants(batch_s=0))
+    world.raised("w-1")
+    world.work()
+    world.now = NOON - 60
+    world.until(NOON + 4 * HOUR - 1)
+    assert len(world.made) == 1
+
+
+def test_a_nudge_that_never_comes_is_no_date():
+    """Quiet hours are looked up for no year that a calendar does not have."""
+    world = World(wants(offset_s=berlin, nudge_s=(10**12 - 1) * DAY_S, quiet=NIGHT))
+    world.raised("w-1")
+    world.until(NOON + 2 * DAY_S)
+    assert len(world.made) == 1
+
+
 def test_quiet_hours_put_everything_off_to_their_end():
     """What is raised at night goes as one message in the morning; a nudge that falls into the night does, too."""
     world = World(wants(quiet=NIGHT), at("2026-11-20T21:59:58", ZoneInfo("UTC")))
