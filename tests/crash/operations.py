@@ -66,7 +66,7 @@ KINDS = {
     ),
     "write_playbook": Kind({"action": "write_playbook", "body": BODY}, _playbook),
     "start_worker": Kind(
-        {"action": "start_worker", "id": "n", "prompt": "do"}, lambda place: place.fleet.starts["n"], True
+        {"action": "start_worker", "id": "n", "prompt": "do"}, lambda place: place.fleet.starts["n"], True, True
     ),
     "kill_worker": Kind(
         {"action": "kill_worker", "id": "w"}, lambda place: place.fleet.sessions["w"].alive, once=True

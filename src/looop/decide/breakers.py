@@ -209,7 +209,8 @@ def _degraded(guard: str, fault: Fault) -> Note:
 def sweep_open_run(house: House) -> None:
     """End a run that a crash cut off, and give it its row, with what its stream says. Raises LooopError: later.
 
-    Left to itself it would go on spending, and hand over a decision that the next run is taken for.
+    Left to itself it would go on spending, and hand over a decision that the next run is taken for. One that was cut off
+    right after its row has it already.
     """
     left = house.guards.opened_run()
     if left is None:
@@ -218,7 +219,8 @@ def sweep_open_run(house: House) -> None:
         raise Unreadable(left.why)
     run = left if isinstance(left, OpenRun) else OpenRun(id="?", runner="?", ts=house.setting.clock.now())
     house.setting.processes.kill_left(run.mark)
-    house.ledger.append(run.row or _row_of(run))
+    if not any((row.kind, row.id) == ("tick", run.id) for _, row in house.ledger.read().rows):
+        house.ledger.append(run.row or _row_of(run))
     house.guards.close_run()
 
 
