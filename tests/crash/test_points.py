@@ -12,12 +12,12 @@ import pytest
 from tests.crash.operations import BEATS, BOOKS, KINDS
 from tests.crash.points import Points, Stopped
 
-ROUNDS, APART_S = 3, 400
+ROUNDS, APART_S = 3, 100
 
 
 def goes_on(stopped: Stopped, name: str) -> None:
     """Some beats later the move is made, or a person was told to look; nothing is open, owed or damaged."""
-    place, kind = stopped.place, KINDS[name.split()[0]]
+    place, kind = stopped.place, KINDS[name.split(maxsplit=1)[0]]
     endings = []
     for _ in range(ROUNDS):
         place.clock.move(APART_S)
@@ -63,7 +63,10 @@ def test_a_beat_that_dies_leaves_old_or_new(quick_path: Path, name: str) -> None
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", BEATS)
 def test_a_beat_whose_power_fails_leaves_old_or_new(quick_path: Path, name: str) -> None:
-    """The same when the power fails, and with it goes what was not synced. Source: store/protocol.py, Note [Promises]."""
+    """The same when the power fails, and what was not synced goes with it.
+
+    Source: store/protocol.py, Note [Promises].
+    """
     for stopped in Points(BEATS[name], quick_path).cuts():
         assert BEATS[name].reading(stopped.place) in (stopped.old, stopped.new), stopped.at
         goes_on(stopped, name)

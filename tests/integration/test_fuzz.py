@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from looop.session import wire
 from looop.session.client import ask
 from looop.state import guards
 from tests.crash.operations import KINDS, world
-from tests.crash.points import Answer, Place
+from tests.crash.points import Place
 from tests.fakes.disk import QuickDisk
 from tests.fakes.sessions import connected, no_one_left, now, start
 
@@ -43,7 +43,7 @@ values = st.recursive(
     plain, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
 )
 DEEP = "[" * 50_000
-BOMB = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcdefghijklmnopqrstuv", "bcdefghijklmnopqrstuvw"))
+BOMB = "a: &l0 [x, x]\n" + "".join(f"k{n}: &l{n + 1} [*l{n}, *l{n}]\n" for n in range(24))
 
 
 class Hang(BaseException):
@@ -151,7 +151,7 @@ odd_files = st.dictionaries(
 
 
 @given(odd_files)
-@example({name: None for name in STATE})
+@example(dict.fromkeys(STATE))
 @example(dict.fromkeys(STATE, b""))
 @example(dict.fromkeys(STATE, DEEP.encode()))
 @example(dict.fromkeys(STATE, b'{"v": 1, "ts": 1e400, "due": 99999999999999999999}'))
@@ -196,7 +196,10 @@ lines = st.tuples(ops, requests).map(lambda pair: json.dumps({"op": pair[0]} | p
 @given(st.lists(frames | lines, max_size=6))
 @often
 def test_frames_and_requests_are_taken_or_refused(parts: list[bytes]) -> None:
-    """However the bytes are cut, what is taken is whole, and the rest is kept or refused. Source: spec/workers.md §3.4."""
+    """However the bytes are cut, what is taken is whole, and the rest is kept or refused.
+
+    Source: spec/workers.md §3.4.
+    """
     for take in (wire.take_frame, wire.take_request):
         heard = bytearray()
         with in_time(), suppress(ValueError):
@@ -220,24 +223,40 @@ def test_a_supervisor_withstands_any_client(tmp_path: Path) -> None:
         @often
         def talks(parts: list[bytes], clients: int) -> None:
             with in_time():
-                for _ in range(clients):
-                    connection = connected(session)
+                held = [connected(session) for _ in range(clients)]
+                for connection in held:
                     connection.setblocking(False)
                     for part in parts:
                         with suppress(OSError):
                             connection.send(part)
                 assert ask(session.socket, {"op": "status"}, 5)["state"] == "running"
-                while _open:
-                    _open.pop().close()
-
-        from tests.fakes.sessions import _open
+                for connection in held:
+                    connection.close()
 
         talks()
         assert now(fleet, "a").alive
 
 
 WAITS = {"pulse", "wait", "attach", "demo", "notify", "ask", "up", "service", "concierge", "doctor", "beat"}
-WORDS = ["", "-", "--", "x", "w-1", "setup", "../x", "a b", "\x1b[31m", "ü", "\udcff", "0", "-1", "1e999", "9" * 30, "{", "x" * 300]
+WORDS = [
+    "",
+    "-",
+    "--",
+    "x",
+    "w-1",
+    "setup",
+    "../x",
+    "a b",
+    "\x1b[31m",
+    "ü",
+    "\udcff",
+    "0",
+    "-1",
+    "1e999",
+    "9" * 30,
+    "{",
+    "x" * 300,
+]
 
 
 def words_of(verb: str) -> st.SearchStrategy[list[str]]:
@@ -284,6 +303,3 @@ def test_any_words_end_in_an_answer_or_an_error(verb: str) -> None:
             assert "Traceback" not in out.getvalue() + err.getvalue()
 
     say()
-
-
-__all__ = ["Answer", "Callable"]
