@@ -1,12 +1,13 @@
 """What is stopped at every point: an operation, the data dir it begins with, and how the places it dies at are counted.
 
 `python -m tests.crash.points` prints how many points each operation has. A point is a call of the disk, or the begin or
-the end of a process. A process dies, or the power is cut, where something has just changed: after a call that only looked
-everything is as it was before it. Each point has two cuts: all that was not synced is lost, and in turn the other `CUTS`.
+the end of a process. A process dies, or the power is cut, where something has just changed: after a call that only
+looked all is as it was before it. Each point has two cuts: what was not synced is lost, and in turn the other `CUTS`.
 """
 
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +29,7 @@ from tests.fakes.disk import Died, QuickDeath, QuickDisk, WatchedDisk
 from tests.fakes.house import Home
 from tests.sim.machine import Machine, SimFleet
 
+BEGIN, APART_S = int(time.time()), 100
 LOOKING = frozenset(("read", "stat", "scan", "tail", "lock", "extend", "close"))
 LOST, OTHER_WAYS = "all is lost", ("names without content", "as it comes")
 CUTS = {LOST: (0.0, 0.0), OTHER_WAYS[0]: (1.0, 0.0), OTHER_WAYS[1]: (0.5, 0.5)}
@@ -45,7 +47,7 @@ class Place:
     """A data dir, and the world around it, which outlives the process that works there."""
 
     def __init__(self, root: Path, disk: Disk) -> None:
-        self.root, self.clock = root, StillClock()
+        self.root, self.clock = root, StillClock(BEGIN)
         self.machine = Machine(disk, self.clock, Steady(1))  # type: ignore[arg-type]
         self.fleet = SimFleet(disk, self.clock)  # type: ignore[arg-type]
         self.with_runner = False
@@ -152,6 +154,7 @@ class Points(Struct, frozen=True):
         root = self.root / name
         shutil.copytree(template, root, dirs_exist_ok=True)
         place = Place(root, QuickDisk())
+        place.clock.move(APART_S)
         self.operation.arrange(place)
         place.open(disk)
         return place
@@ -166,7 +169,7 @@ def main() -> None:
     """Print the table."""
     from tests.crash.operations import OPERATIONS
 
-    print(f"{'operation':<34} {'deaths':>7} {'power cuts':>11}")
+    say("operation", "calls", "deaths", "power cuts")
     total = [0, 0, 0]
     for name, operation in OPERATIONS.items():
         with tempfile.TemporaryDirectory(prefix="looop-crash-") as folder:
@@ -180,7 +183,7 @@ def main() -> None:
 
 def say(name: str, *counts: object) -> None:
     """One row of the table."""
-    print(f"{name:<32}", *(f"{count:>10}" for count in counts))  # noqa: T201 - a table for people
+    print(f"{name:<32}", *(f"{count:>10}" for count in counts))
 
 
 if __name__ == "__main__":

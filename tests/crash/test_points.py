@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.crash.operations import BEATS, BOOKS, KINDS
-from tests.crash.points import Points, Stopped
+from tests.crash.points import APART_S, Points, Stopped
 
-ROUNDS, APART_S = 3, 100
+ROUNDS = 3
 
 
 def goes_on(stopped: Stopped, name: str) -> None:
