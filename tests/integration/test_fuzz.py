@@ -85,7 +85,7 @@ cut = st.tuples(documents, st.integers(0, 60)).map(lambda pair: pair[0][: pair[1
 @example('{"action":' * 5000)
 @often
 def test_any_text_is_a_decision_or_invalid(text: str) -> None:
-    """What a model leaves is a decision, or refused in one line. Source: spec/beat.md §9."""
+    """What a model leaves is a decision, or refused in one line. Source: spec/beat.md §10."""
     with in_time(), suppress(Invalid):
         assert parse_decision(text).move
 
@@ -108,7 +108,7 @@ yaml_text = st.text(alphabet="ab:-[]{}&*!|>'\"# \n\t%@?,~<0123.", max_size=60)
 @example(json.dumps({"done": "!" * 20000 + "true"}))
 @often
 def test_any_front_matter_is_a_goal_or_invalid(text: str) -> None:
-    """What stands above a goal's prose is understood, or said to be wrong, at once. Source: spec/beat.md §4."""
+    """What stands above a goal's prose is understood, or said to be wrong, at once. Source: docs/guide.md."""
     with in_time(), suppress(Invalid):
         parse_goal(f"---\n{text}\n---\nprose\n")
 
@@ -117,7 +117,7 @@ def test_any_front_matter_is_a_goal_or_invalid(text: str) -> None:
 @example([DEEP.encode(), b'{"signal": 1e999}', b'{"signal": ' + b"9" * 5000 + b"}", b"\xff\xfe", b"NaN", b""])
 @often
 def test_any_snapshots_make_a_world(found: list[bytes]) -> None:
-    """Whatever sensors have printed, the world is judged, and twice the same. Source: edge cases 1-13."""
+    """Whatever sensors have printed, the world is judged, and twice the same. Source: spec/beat.md §5."""
     snapshots = [(f"s{n}", data, "untrusted") for n, data in enumerate(found)]
     with in_time():
         assert assemble({}, snapshots).hash == assemble({}, snapshots[::-1]).hash  # type: ignore[arg-type]
@@ -160,7 +160,7 @@ def test_a_beat_over_any_state_files(found: dict[str, bytes | None]) -> None:
     """A beat comes to an end over whatever its records hold (None: a folder is in the way), makes one move at most,
     and asks nobody while a guard cannot be read or the ledger is damaged.
 
-    Source: spec/beat.md §0; edge cases 30, 47.
+    Source: spec/beat.md §0; edge cases 34, 35.
     """
     with tempfile.TemporaryDirectory(prefix="looop-fuzz-") as folder, in_time():
         place = Place(Path(folder) / "data", QuickDisk())
