@@ -165,7 +165,9 @@ def test_one_question_is_shown_whole(looop):
     ]
     looop("answer", "w-1", "-", stdin="no,\x1b[2J never")
     shown = looop("asks", "w-1")
-    assert shown.out.startswith("· w-1 (w") and "refused by a person 2" in shown.out and r"'no,\x1b[2J never'" in shown.out
+    assert (
+        shown.out.startswith("· w-1 (w") and "refused by a person 2" in shown.out and r"'no,\x1b[2J never'" in shown.out
+    )
     found = looop("asks", "w-1", "--json").json
     assert (found["state"], found["answer"], found["by"]) == ("refused", "no,\x1b[2J never", "")
     assert "no ask 'w-2'" in looop("asks", "w-2").err and "invalid ask id" in looop("asks", "a/b").err

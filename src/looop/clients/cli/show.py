@@ -143,7 +143,7 @@ def failing_line(failing: Failing) -> str:
 
 
 def ask_lines(ask: Ask, now: int, *, whole: bool = False, mark: str = "⚑") -> list[str]:
-    """A question, marked as one that waits for a person; `whole` shows all lines of it, else `…` stands for the rest."""
+    """A question, marked as one that waits for a person; `…` stands for its further lines unless it is `whole`."""
     parts = [one_line(ask.worker), age(max(now - ask.ts, 0)), *_terms(ask, now)]
     first, *more = visible(ask.prompt.strip()).split("\n")
     cut = " …" if more and not whole else ""
