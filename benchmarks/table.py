@@ -22,7 +22,7 @@ SCRIPTS = (
     ("screens",),
     ("races", "--rounds", "200"),
     ("prefix",),
-    ("unattended",),
+    ("unattended", "--days", "1"),
 )
 LEFT_OUT = "left out: runners, overshoot (they need `scripts/install --agents`; `scripts/bench runners overshoot`)"
 WIDTHS = (50, 12, 12, 18)
