@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
 
-from paired import clean_env, compare, figure, pairs, title
+from paired import clean_env, compare, fewer, figure, pairs, title
 from scratch import data_dir, running_pulse, write
 
 OTHERS, AT_ONCE, IDLE_S = 100, 10, 10
@@ -208,7 +208,7 @@ def held(pid: int, name: str) -> int:
 
 
 def main() -> None:
-    title(f"ask: {ROUNDS} answers and {ROUNDS} questions, {OTHERS} other asks waiting, a pulse beating")
+    title(f"ask: {fewer(ROUNDS)} answers and {fewer(ROUNDS)} questions, {OTHERS} other asks waiting, a pulse beating")
     with data_dir(20, 3) as root, running_pulse(root), crowd(root) as others:
         idle(others)
         latency("answer in place", "worker goes on", answers(root, others))

@@ -86,8 +86,16 @@ def test_the_machines_zone_by_variable(value: str, expected: str) -> None:
 @pytest.mark.parametrize("value", ["CET-1CEST,M3.5.0,M10.5.0/3", "Nowhere"])
 def test_a_zone_without_a_name_is_asked_for(value: str) -> None:
     """A rule in place of a name cannot be kept with a schedule."""
-    with pytest.raises(Invalid, match="name one, as Europe/Berlin"):
+    with pytest.raises(Invalid, match="name one with tz, such as Europe/Berlin"):
         local_zone({"TZ": value})
+
+
+def test_a_variable_that_names_the_machines_own_file_says_nothing(tmp_path: Path) -> None:
+    """`TZ=:/etc/localtime`, which spares programs a look at that file, is the zone the file is a link to."""
+    localtime = tmp_path / "localtime"
+    localtime.symlink_to("/usr/share/zoneinfo/Asia/Tokyo")
+    for value in (f":{localtime}", str(localtime)):
+        assert local_zone({"TZ": value}, str(localtime)) == "Asia/Tokyo"
 
 
 def test_the_machines_zone_by_link(tmp_path: Path) -> None:
