@@ -127,7 +127,7 @@ def test_what_died_can_be_done_again(tmp_path, scenario):
 
 @pytest.mark.parametrize("way", CUTS)
 def test_a_power_cut_leaves_old_or_new(tmp_path, scenario, way):
-    """Where the power fails the old value is there or the new, or once it has returned the new; others stay.
+    """Where the power fails the old value is there or the new, once the call has returned the new; all others stay.
 
     A line may be torn, and so may what was not written durably. Source: store/protocol.py, Note [Promises].
     """
