@@ -155,7 +155,7 @@ def test_one_question_is_shown_whole(looop):
     """Every line of it, escapes made visible, options numbered, and how it was settled; JSON has the same fields."""
     looop.settle()
     put(looop, prompt="Drop it?\n\n  \x1b[31mIt is big\x1b[0m", options=["yes", "n\to"], reference="r", again="because")
-    assert "Drop it?" in looop("asks").out and "It is big" not in looop("asks").out
+    assert "Drop it? …\n" in looop("asks").out and "It is big" not in looop("asks").out
     assert looop("asks", "w-1").out.splitlines()[1:] == [
         "",
         "      \\x1b[31mIt is big\\x1b[0m",
@@ -165,7 +165,9 @@ def test_one_question_is_shown_whole(looop):
     ]
     looop("answer", "w-1", "-", stdin="no,\x1b[2J never")
     shown = looop("asks", "w-1")
-    assert "refused by a person 2" in shown.out and r"'no,\x1b[2J never'" in shown.out
+    assert (
+        shown.out.startswith("· w-1 (w") and "refused by a person 2" in shown.out and r"'no,\x1b[2J never'" in shown.out
+    )
     found = looop("asks", "w-1", "--json").json
     assert (found["state"], found["answer"], found["by"]) == ("refused", "no,\x1b[2J never", "")
     assert "no ask 'w-2'" in looop("asks", "w-2").err and "invalid ask id" in looop("asks", "a/b").err
@@ -203,6 +205,25 @@ def test_settled_questions_are_listed_on_demand(looop):
         "s-1": "stranded",
     }
     assert [ask["id"] for ask in looop("asks", "--json").json] == ["w-5"]
+    assert (looop("asks", "w-5").out[0], looop("asks", "s-1").out[0]) == ("⚑", "✗")
+
+
+def test_a_long_answer_is_cut_in_the_list_alone(looop):
+    """An answer may have a mebibyte: the list shows its beginning, the question itself all of it."""
+    looop.settle()
+    put(looop)
+    looop("answer", "w-1", "-", stdin="a" * (1 << 20))
+    line = looop("asks", "--all").out.splitlines()[-1]
+    assert "'" + "a" * 200 + "'…: May I?" in line and len(line) < 300
+    assert "a" * (1 << 20) in looop("asks", "w-1").out
+
+
+def test_what_is_answered_cannot_be_withdrawn(looop):
+    """It is refused without a word about answering by force, which is not what was wanted."""
+    looop("answer", "setup-1", "done")
+    refused = looop("ask", "withdraw", "setup-1")
+    assert refused.code == 1 and "already answered on 2" in refused.err
+    assert "nothing is left to withdraw" in refused.err and "--force" not in refused.err
 
 
 @pytest.mark.parametrize(

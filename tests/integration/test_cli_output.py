@@ -161,7 +161,7 @@ def test_state_for_people(looop: Looop) -> None:
     assert lines[0].startswith("pulse: DOWN  ·  last beat: just now  ·  asks: 1  ·  workers: 0 live / 0  ·  goals: 2")
     assert "looop pulse" in lines[1]
     assert lines[2].startswith("  ⚑ q (w · ")
-    assert lines[2].endswith("d ago): Go?")
+    assert lines[2].endswith("d ago): Go? …")
     assert lines[3] == "      options: 1 yes, 2 no"
     assert "  · setup  open" in lines
     assert any(line.startswith('  sensor-today  {"date":') for line in lines)

@@ -93,6 +93,8 @@ def test_a_date_and_time(looop: Looop, time: str, expected: str) -> None:
         (("--cron", "30 25 * * *"), "field 2 (hour) is '25': expected 0-23"),
         (("--cron", "@daily", "--tz", "berlin"), "time zone 'berlin' is not known here: did you mean Europe/Berlin?"),
         (("--at", "2001-01-01 00:00"), "has passed already"),
+        (("--at", "2099-01-01T18:00:00+02:00", "--tz", "Asia/Tokyo"), "has an offset of its own: leave it or --tz out"),
+        (("--in", "0"), "--in must be at least 1s, not 0s"),
         (("--at", "tomorrow"), "'tomorrow' is no time: expected 18:00, 2026-12-24 18:00"),
         (("--at", "9999-12-31 23:59"), ""),
         ((), "give exactly one of --in, --at, --every and --cron"),
@@ -112,7 +114,7 @@ def test_a_machine_whose_zone_has_no_name_asks_for_one(looop: Looop) -> None:
     """A zone that is a rule cannot be kept; --tz helps."""
     looop.env["TZ"] = "CET-1CEST,M3.5.0,M10.5.0/3"
     said = looop("schedule", "write", "x", "--cron", "@daily")
-    assert said.code == 1 and "name one, as Europe/Berlin" in said.err
+    assert said.code == 1 and "name one with tz, such as Europe/Berlin" in said.err
     assert looop("schedule", "write", "x", "--cron", "@daily", "--tz", "UTC").code == 0
 
 
@@ -139,7 +141,7 @@ def test_the_list_says_what_runs_when(looop: Looop) -> None:
     assert rows["c"].startswith('{"run":null}\tin ')
     assert rows["c"].endswith(" 09:00 Europe/Berlin · cron 0 9 * * MON-FRI, catch-up one · stand-up")
     assert rows["e"].startswith(('{"period":0}\tin 1h, ', '{"period":0}\tin 2h, ')) and rows["e"].endswith(
-        " · every 7200s"
+        " · every 2h"
     )
     assert rows["i"].startswith('"pending"\tin 1h, ') and rows["i"].endswith(" · once")
     assert rows["z"] == '"invalid"\ta cron schedule names its time zone: "tz": "Europe/Berlin"'
@@ -162,12 +164,27 @@ def test_one_is_shown_with_its_next_runs(looop: Looop) -> None:
     assert missing.code == 1 and "no schedule 'nope'" in missing.err
 
 
+def test_a_time_in_a_named_zone_is_said_in_that_zone(looop: Looop) -> None:
+    """What was asked for and what is answered are the same time of day, and the zone stands beside it."""
+    said = looop("schedule", "write", "x", "--at", "2099-06-01 12:00", "--tz", "Asia/Tokyo")
+    assert said.err.rstrip().endswith("Mon 01 Jun 2099 12:00 Asia/Tokyo")
+
+
+@pytest.mark.parametrize(("given", "shown"), [("90s", "90s"), ("90m", "90m"), ("48h", "2d"), ("3601s", "3601s")])
+def test_an_interval_is_said_in_its_largest_exact_unit(looop: Looop, given: str, shown: str) -> None:
+    """A person reads `every 2d`, and no interval is rounded."""
+    looop("schedule", "write", "x", "--every", given)
+    assert looop("schedule", "list").out.endswith(f" · every {shown}\n")
+
+
 def test_an_expression_can_be_tried(looop: Looop) -> None:
     """Its next five runs are printed and nothing is written."""
     said = looop("schedule", "next", "@yearly", "--tz", "UTC")
     assert [line.rpartition(", ")[2][4:10] for line in said.out.splitlines()] == ["01 Jan"] * 5
     assert len(json.loads(looop("schedule", "next", "@hourly", "--json").out)) == 5
     assert looop("schedule", "list").out == "(no schedules)\n"
+    wrong = looop("schedule", "next", "* * *")
+    assert wrong.code == 1 and wrong.err.startswith("looop: cron '* * *' has 3 fields")
 
 
 def test_a_moment_no_calendar_reaches_is_shown(looop: Looop) -> None:

@@ -200,6 +200,8 @@ def test_errors_are_not_double_prefixed(settled: Looop) -> None:
         (("goal", "w"), "looop goal w"),
         (("schedule", "ls"), "looop schedule ls"),
         (("sensor", "add", "http"), "looop sensor add http"),
+        (("ask", "withdraw"), "looop ask withdraw"),
+        (("cost", "add"), "looop cost add"),
         (("pulse",), "looop pulse"),
         (("_", "state"), "looop state"),
         (("--help",), "looop help"),

@@ -39,7 +39,7 @@ class Notifying(Looop):
         self.running.append(process)
         assert process.stderr is not None
         if ready:
-            assert "target" in process.stderr.readline()
+            assert "questions go to" in process.stderr.readline()
         return process
 
     def raised(self, name: str, ts: int | None = None, **fields: Any) -> None:
@@ -331,7 +331,12 @@ def test_targets_from_a_file(looop, hooks):
         (["--to", "nosuch://s3cretpass/t0kenpath"], "does not understand nosuch://#"),
         (["--to", "looop+http://127.0.0.1:1/", "--quiet", "22-7"], "HH:MM-HH:MM"),
         (["--to", "looop+http://127.0.0.1:1/", "--quiet", "07:00-07:00"], "must differ"),
-        (["--to", "looop+http://127.0.0.1:1/", "--tz", "Mars/Olympus"], "--tz: time zone 'Mars/Olympus' is not known"),
+        (
+            ["--to", "looop+http://127.0.0.1:1/", "--quiet", "22:00-07:00", "--tz", "Mars/Olympus"],
+            "--tz: time zone 'Mars/Olympus' is not known",
+        ),
+        (["--to", "looop+http://127.0.0.1:1/", "--tz", "Etc/UTC"], "--tz belongs to --quiet"),
+        (["--to", "looop+http://127.0.0.1:1/", "--allow-remote"], "--allow-remote belongs to --listen"),
         (["--to", "looop+http://127.0.0.1:1/", "--nudge", "soon"], "is not a duration"),
         (["--to", "looop+http://127.0.0.1:1/", "--listen", "x"], "expected [HOST:]PORT"),
         (["--to", "looop+http://127.0.0.1:1/", "--listen", "0.0.0.0:0"], "--allow-remote"),

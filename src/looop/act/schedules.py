@@ -20,13 +20,22 @@ def in_zone(house: House, move: WriteSchedule, now: int) -> WriteSchedule:
     if move.cron is None:
         return move
     try:
-        spec = cron.parse(move.cron)
-        tz = local_zone(house.setting.env) if move.tz is None else move.tz
-        if cron.following(spec, checked_zone(tz), now) is None:
-            raise Invalid(f"cron {move.cron!r}: it never runs: there is no such day in the next 50 years")
+        tz = zone_for(house, move.cron, move.tz, now)
     except Invalid as error:
         raise Invalid(f"schedule {move.name} not written: {error}") from None
     return replace(move, cron=move.cron.strip(), tz=tz)
+
+
+def zone_for(house: House, expression: str, tz: str | None, now: int) -> str:
+    """The name of the zone in which an expression runs, the machine's where `tz` is None.
+
+    Raises Invalid for an expression that is none or never runs, and for a zone nobody knows here.
+    """
+    spec = cron.parse(expression)
+    name = local_zone(house.setting.env) if tz is None else tz
+    if cron.following(spec, checked_zone(name), now) is None:
+        raise Invalid(f"cron {expression!r}: it never runs: there is no such day in the next 50 years")
+    return name
 
 
 def record_of(move: WriteSchedule, now: int) -> Schedule:

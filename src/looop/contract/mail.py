@@ -78,7 +78,7 @@ def withdraw(house: House, ask_id: str, why: str = "") -> str:
     try:
         ask = house.mailbox.withdraw(ask_id, why.strip(), by, house.setting.clock.now())
     except AlreadySettled as error:
-        raise Refused(_why_settled(house, error)) from None
+        raise Refused(_why_settled(house, error, "nothing is left to withdraw")) from None
     house.events.emit("ask_withdrawn", ask_id=ask_id, worker=ask.worker, by=by)
     return f"withdrew {ask_id}"
 
@@ -105,14 +105,15 @@ def _check(text: str) -> None:
         raise Invalid(f"the answer has {size} bytes, over the {_MOST_BYTES} it may have: put it into a file, name that")
 
 
-def _why_settled(house: House, error: AlreadySettled) -> str:
-    """Why nothing can be settled any more, and since when."""
+def _why_settled(house: House, error: AlreadySettled, then: str = "") -> str:
+    """Why nothing can be settled any more, and since when; `then` in place of how an answer is replaced."""
     ask_id, found = error.ask.id, error.found
     if found is None:
         return f"ask {ask_id} has a damaged answer: `looop answer --force {ask_id} …` repairs it"
     date = minute_stamp(house.setting.clock, found.ts)
     if found.outcome == "answered":
-        return f"ask {ask_id} was already answered on {date}: `looop answer --force {ask_id} …` replaces the answer"
+        then = then or f"`looop answer --force {ask_id} …` replaces the answer"
+        return f"ask {ask_id} was already answered on {date}: {then}"
     if found.outcome == "expired":
         got = f"its default {found.answer!r}" if found.answer else "an error"
         return f"ask {ask_id} expired on {date} unanswered; nobody decided; the worker got {got}, and waits no more"

@@ -24,7 +24,9 @@ _ASKED = r"""has\(\s*sensor\.(\w+)\s*\)|["']([^"'\\]+)["']\s+in\s+sensor\b(?!\s*
 _DUE = r"""(?<![\w."'])due\s*(?:\.\s*(\w+)|\[\s*["']([^"'\\]+)["']\s*\])"""
 _DASHED = r"(?<![\w.])([\w.]*\w)\.(\w+(?:-[^\W\d]\w*)+)"
 _SINGLE_EQUALS = r"(?<![=!<>])=(?![=<>])"
+_DUE_HINT = " (the last beat saw no such schedule)"
 _NULL_HINT = " (a value is null here: ask for `… != null &&` first)"
+_NO_KEY = "NOT_FOUND: Key not found in map : "
 _WORDS = {"and": "&&", "or": "||", "not": "!"}
 _WORD = r"(?i)(?<![\w.])(and|or|not)(?![\w.])"
 
@@ -46,7 +48,7 @@ def holds(expression: str, scope: Mapping[str, Any]) -> bool | str:
     except (Invalid, RuntimeError, ValueError) as error:
         return _first_line(str(error))
     if value.type() == cel.Type.ERROR:
-        trouble = _first_line(str(value.value()))
+        trouble = _first_line(str(value.value())).replace(_NO_KEY, "there is no ")
         return trouble + _runtime_hint(expression, trouble)
     if value.type() != cel.Type.BOOL:
         return f"`{expression}` is not true or false but {value.type().name().lower()}"
@@ -118,6 +120,8 @@ def _runtime_hint(expression: str, trouble: str) -> str:
     """The same for what only a reading shows: a null, or the part of a name before its dash."""
     if "null_type" in trouble:
         return _NULL_HINT
+    if trouble in {f'there is no "{name}"' for name in due_named(expression)}:
+        return _DUE_HINT
     dashed = [
         found
         for found in re.findall(_DASHED, re.sub(_TEXT, '""', expression))

@@ -14,6 +14,7 @@ from looop.model.text import clipped
 _UTC_NAMES = ("UTC", "Etc/UTC", "UTC0", "GMT0", "Z")
 _LOCALTIME = "/etc/localtime"
 _EXAMPLE = "Europe/Berlin"
+_NAME_ONE = f"name one with tz, such as {_EXAMPLE}"
 _SHOWN_CHARS = 64
 _NO_DATA = "there is no time zone data on this machine: install the package tzdata, or use UTC"
 
@@ -67,9 +68,7 @@ def _from_variable(value: str) -> str:
     try:
         zone_of(name)
     except Invalid:
-        raise Invalid(
-            f"the machine's zone has no name that can be kept (TZ={value}): name one, as {_EXAMPLE}"
-        ) from None
+        raise Invalid(f"the machine's zone has no name that can be kept (TZ={value}): {_NAME_ONE}") from None
     return name
 
 
@@ -80,7 +79,7 @@ def _from_debian(path: str, localtime: str) -> str:
     except OSError:
         name = ""
     if not name:
-        raise Invalid(f"the machine's zone has no name ({localtime} is a file of its own): name one, as {_EXAMPLE}")
+        raise Invalid(f"the machine's zone has no name ({localtime} is a file of its own): {_NAME_ONE}")
     return name
 
 

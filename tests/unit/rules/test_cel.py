@@ -170,7 +170,8 @@ def test_the_length_bound_is_exact() -> None:
     [
         ("1 / (now - 100) == 1", None, "divide by zero"),
         ("1 / 0 == 1", None, "divide by zero"),
-        ("sensor.gone.signal == 1", None, '"gone"'),
+        ("sensor.gone.signal == 1", None, 'there is no "gone"'),
+        ("due.nightly", None, 'there is no "nightly" (the last beat saw no such schedule)'),
         ("sensor.x.signal.gone == 1", {}, '"gone"'),
         ("sensor.x.signal > 1", "text", "overload"),
         ("sensor.x.signal > 1", None, "overload"),

@@ -86,7 +86,7 @@ def test_the_machines_zone_by_variable(value: str, expected: str) -> None:
 @pytest.mark.parametrize("value", ["CET-1CEST,M3.5.0,M10.5.0/3", "Nowhere"])
 def test_a_zone_without_a_name_is_asked_for(value: str) -> None:
     """A rule in place of a name cannot be kept with a schedule."""
-    with pytest.raises(Invalid, match="name one, as Europe/Berlin"):
+    with pytest.raises(Invalid, match="name one with tz, such as Europe/Berlin"):
         local_zone({"TZ": value})
 
 

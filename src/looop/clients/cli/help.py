@@ -72,5 +72,7 @@ def _find(words: tuple[str, ...]) -> click.Context | None:
         command = group.get_command(where, word) if isinstance(group, click.Group) else None
         if command is None:
             return None
-        where = click.Context(command, info_name=word, parent=where, **command.context_settings)
+        is_verb = isinstance(group, click.Group) and group.invoke_without_command and where.parent is not None
+        name, parent = (f"{where.info_name} {word}", where.parent) if is_verb else (word, where)
+        where = click.Context(command, info_name=name, parent=parent, **command.context_settings)
     return where

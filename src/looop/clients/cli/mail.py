@@ -14,6 +14,7 @@ from looop.contract.local import open_local
 from looop.contract.questions import AskView, Question, Questions, bullet, by_whom
 from looop.model.text import one_line
 
+_MOST_SAID = 200
 _ask_ids = complete(lambda local: [ask.id for ask in local.asks().pending])
 _open_ids = complete(lambda local: [ask.id for mail in [local.asks()] for ask in [*mail.pending, *mail.stranded]])
 _live = complete(lambda local: [row.id for row in local.workers()[1:] if row.alive])
@@ -161,24 +162,26 @@ def _lines(found: Questions) -> list[str]:
 
 def _settled_line(view: AskView) -> str:
     first = one_line(view.ask.prompt.strip().split("\n", 1)[0])
-    return f"· {one_line(view.ask.id)} ({one_line(view.ask.worker)}) {_ending(view)}: {first}"
+    return f"· {one_line(view.ask.id)} ({one_line(view.ask.worker)}) {_ending(view, _MOST_SAID)}: {first}"
 
 
-def _ending(view: AskView) -> str:
-    """How a question was settled, when and by whom."""
+def _ending(view: AskView, most: int | None = None) -> str:
+    """How a question was settled, when and by whom; of an answer not more than `most` characters."""
     settled = view.settled
     if settled is None:
         return view.state
     date = time.strftime("%Y-%m-%d %H:%M", time.localtime(settled.ts))
     who = "" if view.state in ("expired", "stranded") else f" by {by_whom(settled.by)}"
-    said = f" {one_line(repr(settled.answer))}" if settled.answer else ""
+    cut = "…" if most is not None and len(settled.answer) > most else ""
+    said = f" {one_line(repr(settled.answer[:most]))}{cut}" if settled.answer else ""
     return f"{view.state}{who} {date}{said}"
 
 
 def _whole(view: AskView, now: int) -> list[str]:
     """One question with every line of it, and how it was settled."""
     ask = replace(view.ask, expires=None) if view.settled else view.ask
-    lines = [line.removeprefix("  ") for line in ask_lines(ask, now, whole=True)]
+    mark = {"pending": "⚑", "stranded": "✗"}.get(view.state, "·")
+    lines = [line.removeprefix("  ") for line in ask_lines(ask, now, whole=True, mark=mark)]
     if view.state == "stranded":
         lines.append("    stranded: the session that asked is over, nobody waits for the answer")
     return [*lines, f"    {_ending(view)}"] if view.settled else lines

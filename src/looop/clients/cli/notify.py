@@ -21,11 +21,32 @@ _duration = Duration()
 @click.argument("stray", nargs=-1, metavar="", type=click.UNPROCESSED)
 @click.option("--to", "urls", multiple=True, metavar="URL", help="Where to; may be given again. `ps` shows it.")
 @click.option("--to-file", "file", default="", metavar="FILE", help="A file of URLs, a line each; # begins a comment.")
-@click.option("--batch", "batch_s", type=_duration, default="5s", metavar="D", help="Questions so close go together.")
-@click.option("--nudge", "nudge_s", type=_duration, default="4h", metavar="D", help="Then again, doubling; 0: never.")
+@click.option(
+    "--batch",
+    "batch_s",
+    type=_duration,
+    default="5s",
+    metavar="D",
+    help="Questions so close go together. [default: 5s]",
+)
+@click.option(
+    "--nudge",
+    "nudge_s",
+    type=_duration,
+    default="4h",
+    metavar="D",
+    help="Unanswered, again after D, doubling; 0: never. [default: 4h]",
+)
 @click.option("--quiet", default="", metavar="HH:MM-HH:MM", help="The part of the day in which nothing is pushed.")
 @click.option("--tz", "zone", default="", metavar="ZONE", help="The time zone of --quiet; else this machine's.")
-@click.option("--timeout", "limit_s", type=_duration, default="30s", metavar="D", help="What a target has for a push.")
+@click.option(
+    "--timeout",
+    "limit_s",
+    type=_duration,
+    default="30s",
+    metavar="D",
+    help="How long a target may take. [default: 30s]",
+)
 @click.option("--listen", default="", metavar="[HOST:]PORT", help="Take signed replies: POST /answer.")
 @click.option("--allow-remote", is_flag=True, help="--listen where others than this machine can reach it.")
 @click.option("--token-file", default="", metavar="FILE", help="What signs; else notify.token in the data dir.")
@@ -45,6 +66,10 @@ def notify(engine: Engine, /, stray: tuple[str, ...], as_json: bool, **wanted: o
         raise click.UsageError("--listen goes on for good: leave out --once and --test")
     if not 1 <= wishes.limit_s <= 600:
         raise click.UsageError("--timeout is from 1s to 10m")
+    if wishes.allow_remote and not wishes.listen:
+        raise click.UsageError("--allow-remote belongs to --listen")
+    if wishes.zone and not wishes.quiet:
+        raise click.UsageError("--tz belongs to --quiet")
     bounded = wishes.once or wishes.test
     sent: list[Notice] = []
     well = engine.notify(wishes, sent.append if bounded else lambda row: _show(row, as_json=as_json), talk)

@@ -27,7 +27,7 @@ def schedule() -> None:
 @click.option("--every", "every_s", type=Duration(), help="Again and again, at least every minute.")
 @click.option("--cron", metavar="EXPR", help="By the calendar: '30 2 * * *', '0 9 * * MON-FRI', @daily.")
 @_tz_option
-@click.option("--catch-up", type=click.Choice(CATCH_UP), help="Of runs that were missed. [default: one]")
+@click.option("--catch-up", type=click.Choice(CATCH_UP), help="Which missed runs wake the loop. [default: one]")
 @click.option("--note", help="What it is for.")
 @journal_option
 def schedule_write(
@@ -45,6 +45,8 @@ def schedule_write(
     require_id(name, "schedule name")
     if [in_s, at, every_s, cron].count(None) != 3:
         raise click.UsageError("give exactly one of --in, --at, --every and --cron")
+    if in_s == 0:
+        raise click.UsageError("--in must be at least 1s, not 0s")
     if every_s is not None and every_s < MIN_EVERY_S:
         raise click.UsageError(f"--every must be at least {MIN_EVERY_S}s, not {every_s}s")
     if tz is not None and cron is None and at is None:

@@ -142,11 +142,12 @@ def failing_line(failing: Failing) -> str:
     return f"failed {often}, retry {when}: {failing.error}"
 
 
-def ask_lines(ask: Ask, now: int, *, whole: bool = False) -> list[str]:
-    """A question that waits for a person; `whole` shows all lines of it."""
+def ask_lines(ask: Ask, now: int, *, whole: bool = False, mark: str = "⚑") -> list[str]:
+    """A question, marked as one that waits for a person; `…` stands for its further lines unless it is `whole`."""
     parts = [one_line(ask.worker), age(max(now - ask.ts, 0)), *_terms(ask, now)]
     first, *more = visible(ask.prompt.strip()).split("\n")
-    lines = [f"  ⚑ {one_line(ask.id)} ({' · '.join(parts)}): {one_line(first)}"]
+    cut = " …" if more and not whole else ""
+    lines = [f"  {mark} {one_line(ask.id)} ({' · '.join(parts)}): {one_line(first)}{cut}"]
     lines += [f"      {line}".rstrip() for line in more] if whole else []
     lines += [f"      ref: {one_line(ask.reference)}"] if ask.reference else []
     lines += [f"      asked again: {one_line(ask.again)}"] if ask.again else []

@@ -82,7 +82,7 @@ class Client:
         """Push until asked to stop, then let what is on its way come to its end."""
         Thread(target=self._watch, daemon=True).start()
         if self._notifier.targets:
-            self._talk(f"questions go to {len(self._notifier.targets)} target(s): {', '.join(self._notifier.targets)}")
+            self._talk(f"questions go to {', '.join(self._notifier.targets)}")
         while not self._stop.requested():
             self._bell.wait(self._pass(), self._stop)
         for lane in tuple(self._lanes.values()):
