@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.fakes.command import Looop
+from tests.fakes.waiting import until
 
 
 @pytest.fixture
@@ -193,7 +194,7 @@ def test_settled_questions_are_listed_on_demand(looop):
     assert [line.split()[1] for line in looop("asks").out.splitlines()] == ["w-5", "s-1"]
     lines = looop("asks", "--all").out.splitlines()
     assert [line.split()[1] for line in lines] == ["setup-1", "w-4", "w-3", "w-2", "w-1", "w-5", "s-1"]
-    assert "withdrawn by w 1970-01-01 00:00 'moot'" in lines[2] and "expired 1970" in lines[3]
+    assert "withdrawn by worker w 1970-01-01 00:00 'moot'" in lines[2] and "expired 1970" in lines[3]
     rows = looop("asks", "--all", "--json").json
     states = {row["id"]: row["state"] for row in rows}
     assert states == {
@@ -276,3 +277,18 @@ def test_a_thousand_questions_are_listed_at_once(looop):
     found = looop("asks", "--json").json
     assert len(found) == 500
     assert time.monotonic() - before - 2 * one < 0.5
+
+
+def test_who_answers_is_on_record(looop: Looop) -> None:
+    """An answer of a worker is not taken for a person's: its id stands in the record, and its no is nobody's refusal."""
+    looop.write("asks/w-1.json", '{"id": "w-1", "worker": "w", "prompt": "?", "ts": 1, "key": "k"}')
+    assert looop("answer", "w-1", "no", env={"LOOOP_SESSION_ID": "v"}).code == 0
+    assert looop("asks", "w-1", "--json").json["by"] == "v"
+    assert "refused by worker v" in looop("asks", "w-1").out
+    asking = looop.start("ask", "w", "--prompt", "?", "--key", "k")
+    try:
+        until(lambda: '"w-2"' in looop("asks", "--json").out or asking.poll() is not None, what="the question")
+        assert asking.poll() is None
+    finally:
+        asking.kill()
+        asking.communicate()

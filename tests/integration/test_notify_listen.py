@@ -93,7 +93,7 @@ def test_a_signed_reply_answers(looop):
     assert looop.reply("w-1", answer="go on") == (200, {"ok": True, "message": "answered w-1"})
     assert looop.answer_of("w-1") == "go on"
     (row,) = [row for row in looop("events", "--json").json if row["event"] == "answer"]
-    assert (row["ask_id"], row["by"]) == ("w-1", "notify")
+    assert (row["ask_id"], row["by"]) == ("w-1", "a person, by notify")
 
 
 def test_a_reply_may_name_an_option(looop):

@@ -4,12 +4,12 @@ Source: spec/workers.md §9; design §3 row 7.
 """
 
 from looop.config.session import session_id
-from looop.contract.questions import PERSON, AskView, Questions, by_whom
+from looop.contract.questions import AskView, Questions, by_whom
 from looop.model.errors import Corrupt, Invalid, Missing, Refused, Unreadable
 from looop.model.ids import require_numbered
 from looop.model.records import Answer, Ask, Fault
 from looop.model.text import one_line
-from looop.rules.answers import state_of
+from looop.rules.answers import PERSON, state_of
 from looop.runtime.clock import minute_stamp
 from looop.state.house import House
 from looop.state.mailbox import NOBODY, AlreadySettled, IsStranded
@@ -50,19 +50,21 @@ def answer(
 ) -> str:
     """Answer a question with a text, or with its n-th option, and say so; `force` replaces an answer.
 
-    `by` names the way it came, for the record. Raises Invalid, Missing, Refused, Unreadable, Unwritable.
+    `by` names the way it came; without one a worker that answers is put on record. Raises Invalid, Missing, Refused,
+    Unreadable, Unwritable.
     """
     require_numbered(ask_id, "ask id")
     text = text if option is None else _option(house, ask_id, text, option)
     _check(text)
     now = house.setting.clock.now()
+    who = f"a person, by {by}" if by else session_id(house.setting.env)
     try:
-        ask = house.mailbox.answer(ask_id, text, now, house.fleet.living, force=force)
+        ask = house.mailbox.answer(ask_id, text, now, house.fleet.living, force=force, by=who)
     except AlreadySettled as error:
         raise Refused(_why_settled(house, error)) from None
     except IsStranded as error:
         raise Refused(_why_stranded(error.ask)) from None
-    house.events.emit("answer", ask_id=ask_id, worker=ask.worker, **({"by": by} if by else {}))
+    house.events.emit("answer", ask_id=ask_id, worker=ask.worker, **({"by": who} if who else {}))
     return f"answered {ask_id}"
 
 

@@ -4,9 +4,8 @@ from msgspec import Struct
 
 from looop.model.records import Answer, Ask, Urgency
 from looop.model.text import one_line
-from looop.rules.answers import State
+from looop.rules.answers import PERSON, State
 
-PERSON = "person"
 STEERED = "[A person has steered you while you waited: obey these lines, too.]"
 
 
@@ -75,7 +74,7 @@ class Hearing(Struct, frozen=True):
 
 def by_whom(by: str) -> str:
     """Who settled a question, in words."""
-    return "a person" if by in ("", PERSON) else one_line(by)
+    return "a person" if by in ("", PERSON) else one_line(by if " " in by else f"worker {by}")
 
 
 def bullet(message: str) -> str:

@@ -33,7 +33,7 @@ from msgspec.structs import replace
 from looop.model.errors import LooopError, Missing, Refused
 from looop.model.ids import index_of, next_numbered
 from looop.model.records import Answer, Ask, Fault
-from looop.rules.answers import is_refusal
+from looop.rules.answers import is_due, is_owed, is_persons, is_refusal, is_stranded
 from looop.state.codec import decode_record, encode_bare, encode_record, names_in, read_record, require_record
 from looop.store.protocol import Store
 
@@ -100,8 +100,8 @@ class Mailbox:
             return Mail(asks, damaged)
         if lives is None:
             return Mail(asks, damaged)
-        pending = [ask for ask in asks if not _is_stranded(ask, lives)]
-        return Mail(pending, damaged, [ask for ask in asks if _is_stranded(ask, lives)])
+        pending = [ask for ask in asks if not is_stranded(ask, lives)]
+        return Mail(pending, damaged, [ask for ask in asks if is_stranded(ask, lives)])
 
     def unheard(self, damaged: list[str]) -> list[str]:
         """Those of these sentences that were not returned here before: a process says each once."""
@@ -147,6 +147,7 @@ class Mailbox:
             if pair.ask.key == question.key
             and (pair.ask.worker == question.worker or (pair.ask.prompt, pair.ask.reference) == same)
             and pair.answer.outcome == "answered"
+            and is_persons(pair.answer)
         ]
         latest = max((pair.answer.ts for pair in said), default=0)
         last = [pair for pair in said if pair.answer.ts == latest]
@@ -180,16 +181,18 @@ class Mailbox:
         if blob is not None and isinstance(ask, Ask) and ask.key and not ask.taken:
             self._store.swap(_ask_key(ask_id), blob.data, encode_bare(replace(ask, taken=now)))
 
-    def answer(self, ask_id: str, text: str, now: int, living: Living | None = None, *, force: bool = False) -> Ask:
+    def answer(
+        self, ask_id: str, text: str, now: int, living: Living | None = None, *, force: bool = False, by: str = ""
+    ) -> Ask:
         """Answer a question and return it; `force` replaces an answer that is there. Of two at once one wins.
 
-        An ask that vanished meanwhile takes its answer with it. Raises Missing, AlreadySettled, IsStranded, Unreadable,
-        Unwritable.
+        `by` says who, when it is no person in plain. An ask that vanished meanwhile takes its answer with it. Raises
+        Missing, AlreadySettled, IsStranded, Unreadable, Unwritable.
         """
         ask = self._to_settle(ask_id, now)
         if self.answer_of(ask_id) is None:
             self._require_waiting(ask, living)
-        record = self._settle(ask, Answer(answer=text, ts=now), force=force)
+        record = self._settle(ask, Answer(answer=text, ts=now, by=by), force=force)
         if self.is_gone(ask_id) and self.put_away(ask_id) is None:
             self._store.swap(_answer_key(ask_id), record, None)
             raise Missing(f"ask {ask_id} was withdrawn while it was answered")
@@ -231,7 +234,7 @@ class Mailbox:
         asks = [ask for ask in self._unsettled() if ask.generation and (not ask.key or ask.ts < keyed_before)]
         lives = living() if asks else {}
         gone = [ask for ask in asks if ask.generation < 0 or not ask.key or not spared(ask)]
-        return [ask for ask in gone if _is_stranded(ask, lives) and self.give_up(ask, now)]
+        return [ask for ask in gone if is_stranded(ask, lives) and self.give_up(ask, now)]
 
     def give_up(self, ask: Ask, now: int) -> bool:
         """Settle a stranded question; False when somebody has taken it over or settled it. See Note [Stranded].
@@ -289,8 +292,8 @@ class Mailbox:
             ask = self.ask_of(name)
             if isinstance(ask, Ask) and (ask.worker, ask.key, ask.detach) == (question.worker, question.key, False):
                 answer = self.answer_of(name)
-                is_over = isinstance(answer, Answer) or (answer is None and _is_due(ask, question.ts))
-                is_same = _is_owed(ask, answer, question.generation, since) if is_over else ask.generation != _GIVEN_UP
+                is_over = isinstance(answer, Answer) or (answer is None and is_due(ask, question.ts))
+                is_same = is_owed(ask, answer, question.generation, since) if is_over else ask.generation != _GIVEN_UP
                 return replace(ask, id=name) if is_same else None
         return None
 
@@ -310,7 +313,7 @@ class Mailbox:
             raise AlreadySettled(away.ask, away.answer)
         if ask is None:
             raise Missing(f"no ask {ask_id!r}: `looop asks` shows those that wait")
-        if _is_due(ask, now) and ask.expires is not None:
+        if is_due(ask, now) and ask.expires is not None:
             self.expire_one(ask_id, ask.default, ask.expires)
         return replace(ask, id=ask_id)
 
@@ -341,7 +344,7 @@ class Mailbox:
             lives = living()
         except LooopError:
             return
-        if _is_stranded(ask, lives):
+        if is_stranded(ask, lives):
             raise IsStranded(ask)
 
     def _settled_before(self, before_ns: int) -> Iterator[str]:
@@ -372,24 +375,6 @@ class Mailbox:
             return None
         ask = decode_record(blob.data, place, Ask) if blob and key.encode() in blob.data else None
         return ask if isinstance(ask, Ask) else None
-
-
-def _is_due(ask: Ask, now: int) -> bool:
-    return ask.expires is not None and ask.expires <= now
-
-
-def _is_stranded(ask: Ask, lives: Mapping[str, int]) -> bool:
-    return bool(ask.generation) and lives.get(ask.worker) != ask.generation
-
-
-def _is_owed(ask: Ask, answer: Answer | Fault | None, generation: int, since: int) -> bool:
-    """Whether the worker that asks again has yet to get this answer: it asked itself, or took the question over.
-
-    In doubt, asked in the second in which its session began, it did not.
-    """
-    if ask.taken or (isinstance(answer, Answer) and (answer.outcome == "stranded" or answer.by == ask.worker)):
-        return False
-    return ask.ts > since or (ask.generation == generation > 0 and ask.ts < since)
 
 
 def _ask_key(ask_id: str) -> str:
