@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
 
-from paired import clean_env, compare, figure, pairs, title
+from paired import clean_env, compare, fewer, figure, pairs, title
 from scratch import data_dir, running_pulse, write
 
 OTHERS, AT_ONCE, IDLE_S = 100, 10, 10
-ROUNDS = int(os.environ.get("ROUNDS", "100"))
+ROUNDS = int(os.environ.get("ROUNDS", fewer(100)))
 ASK = '{{"v":1,"id":"{id}","worker":"{worker}","prompt":"May I?","ts":{ts}}}\n'
 BARE = "import sys; sys.stdin.read(1); print('yes', flush=True)"
 BARS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50, 100, 1000)

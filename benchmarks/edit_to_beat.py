@@ -4,10 +4,10 @@ import os
 import time
 from statistics import median
 
-from paired import figure, title
+from paired import fewer, figure, title
 from scratch import PROSE, data_dir, running_pulse, write
 
-EDITS = 17
+EDITS = fewer(17)
 APART_S = 2.6
 LOOK_S = 0.001
 LATEST_S = 10.0
@@ -43,7 +43,7 @@ def main() -> None:
             took.append(edit_and_wait(root, n))
             time.sleep(APART_S)
     took.sort()
-    figure("from the edit to the start of the beat, median", median(took) * 1000, "ms", 400)
+    figure("from the edit to the start of the beat, median", median(took) * 1000, "ms", 400, how=f"{EDITS} edits")
     figure("the fastest", took[0] * 1000, "ms")
     figure("the slowest", took[-1] * 1000, "ms")
 

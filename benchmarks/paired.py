@@ -4,6 +4,7 @@ Two things are measured in turns, A B B A A B …, so that a busy machine slows 
 of the ratios of neighbours. CPU time is that of this process and of the children it has waited for.
 """
 
+import json
 import math
 import os
 import resource
@@ -17,6 +18,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SRC = os.path.join(ROOT, "src")
 Action = Callable[[], object]
 Measure = Callable[[Action], float]
+QUICK = os.environ.get("BENCH_QUICK") == "1"
+_ROWS = os.environ.get("BENCH_ROWS", "")
 
 
 class Pairs(NamedTuple):
@@ -27,6 +30,7 @@ class Pairs(NamedTuple):
     ratio: float
     low: float
     high: float
+    count: int
 
 
 def cpu(action: Action) -> float:
@@ -49,8 +53,8 @@ def each(count: int, action: Action, measure: Measure = cpu) -> Callable[[], flo
 
 
 def pairs(ours: Callable[[], float], base: Callable[[], float], count: int, warm: int = 2) -> Pairs:
-    """`count` samples of both, taken in turns, after `warm` that do not count."""
-    taken = []
+    """`count` samples of both, taken in turns, after `warm` that do not count; fewer where the whole table is made."""
+    taken, count = [], fewer(count)
     for turn in range(count + warm):
         if turn % 2:
             right, left = base(), ours()
@@ -59,7 +63,13 @@ def pairs(ours: Callable[[], float], base: Callable[[], float], count: int, warm
         taken.append((left, right))
     left, right = zip(*taken[warm:], strict=True)
     ratios = sorted(one / other for one, other in taken[warm:])
-    return Pairs(median(left), median(right), median(ratios), ratios[len(ratios) // 4], ratios[len(ratios) * 3 // 4])
+    middle = (ratios[len(ratios) // 4], ratios[len(ratios) * 3 // 4])
+    return Pairs(median(left), median(right), median(ratios), *middle, count)
+
+
+def fewer(count: int, least: int = 5) -> int:
+    """`count`, a third of it in a quick run."""
+    return max(least, count // 3) if QUICK else count
 
 
 def growth(sizes: list[int], seconds: list[float]) -> float:
@@ -73,23 +83,30 @@ def title(text: str) -> None:
     """The head of one benchmark's output."""
     load = " ".join(f"{one:.1f}" for one in os.getloadavg())
     print(f"\n{text}   (Python {sys.version.split()[0]}, load {load})")
+    record(title=text)
 
 
 def compare(name: str, found: Pairs, target: float | None = None) -> None:
     """Print one paired result, and whether its ratio is within the target."""
-    figures = f"{_time(found.ours)} : {_time(found.base)} = {found.ratio:.2f} x ({found.low:.2f}-{found.high:.2f})"
-    print(f"  {name:<46} {figures}{'' if target is None else verdict(found.ratio, target, ' x')}")
+    ours, base, ratio = milli(found.ours), milli(found.base), f"{found.ratio:.2f} x"
+    spread = f"{found.low:.2f}-{found.high:.2f}"
+    goal = "" if target is None else verdict(found.ratio, target, " x")
+    print(f"  {name:<46} {ours} : {base} = {ratio} ({spread}){goal}")
+    record(name=name, ours=ours, base=base, ratio=ratio, spread=spread, goal=goal, how=f"{found.count} pairs")
 
 
-def figure(name: str, value: float, unit: str, target: float | None = None) -> None:
-    """Print one figure, and whether it is within the target."""
-    print(f"  {name:<46} {value:.4g} {unit}".rstrip() + ("" if target is None else verdict(value, target, f" {unit}")))
+def figure(name: str, value: float, unit: str, target: float | None = None, how: str = "") -> None:
+    """Print one figure, and whether it is within the target; `how` says how it came about."""
+    goal = "" if target is None else verdict(value, target, f" {unit}")
+    print(f"  {name:<46} {value:.4g} {unit}".rstrip() + goal)
+    record(name=name, ours=f"{value:.4g} {unit}".rstrip(), goal=goal, how=how)
 
 
 def share(name: str, percent: float, target: float | None = None) -> None:
     """Print a share that should be large, and whether it is."""
     goal = "" if target is None else f"   at least {target:g} %: {'met' if percent >= target else 'NOT MET'}"
     print(f"  {name:<46} {percent:.1f} %{goal}")
+    record(name=name, ours=f"{percent:.1f} %", goal=goal)
 
 
 def verdict(value: float, target: float, unit: str) -> str:
@@ -103,10 +120,27 @@ def clean_env(**extra: str) -> dict[str, str]:
     return kept | {"PYTHONPATH": SRC} | extra
 
 
+def child_cpu(words: list[str], env: dict[str, str]) -> float:
+    """CPU seconds of one child from start to end. Exits when it fails."""
+    quiet = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1)]
+    _, status, usage = os.wait4(os.posix_spawn(words[0], words, env, file_actions=quiet), 0)
+    if status:
+        sys.exit(f"{' '.join(words)} ended with status {status}")
+    return usage.ru_utime + usage.ru_stime
+
+
+def record(**row: str) -> None:
+    """Keep one line for the table."""
+    if _ROWS:
+        with open(_ROWS, "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
 def _used() -> float:
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, kinds))
 
 
-def _time(seconds: float) -> str:
+def milli(seconds: float) -> str:
+    """A time as people read it."""
     return f"{seconds * 1000:.2f} ms" if seconds >= 0.001 else f"{seconds * 1e6:.1f} µs"

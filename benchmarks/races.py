@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from paired import ROOT, title
+from paired import ROOT, record, title
 
 sys.path.append(ROOT)
 
@@ -13,12 +13,14 @@ from looop.store.fsio import Disk
 from tests.fakes.contest import CONTESTS, Tally, hold
 
 
-def line(name: str, tally: Tally) -> str:
-    """One contest as a line; each racer's share of the victories shows that it was a race."""
+def tell(name: str, tally: Tally) -> None:
+    """Print one contest as a line; each racer's share of the victories shows that it was a race."""
     right = tally.winners == tally.losers == tally.rounds and not tally.lost and not tally.doubled
     won = f"{tally.winners} winners ({tally.first} + {tally.winners - tally.first}), {tally.losers} losers"
     wrong = f"{tally.lost} lost, {tally.doubled} doubled"
-    return f"  {name:<26} {won}, {wrong}, {tally.seconds:.1f} s   one winner each: {'met' if right else 'NOT MET'}"
+    goal = f"one winner each: {'met' if right else 'NOT MET'}"
+    print(f"  {name:<26} {won}, {wrong}, {tally.seconds:.1f} s   {goal}", flush=True)
+    record(name=name, ours=f"{tally.winners} of {tally.rounds}", goal=goal, how=wrong)
 
 
 def main() -> None:
@@ -28,7 +30,7 @@ def main() -> None:
     title(f"races: two processes, {options.rounds} rounds of each kind")
     for name, contest in CONTESTS.items():
         with tempfile.TemporaryDirectory(prefix="looop-bench-") as root:
-            print(line(name, hold(contest, Path(root), options.rounds, Disk)), flush=True)
+            tell(name, hold(contest, Path(root), options.rounds, Disk))
 
 
 if __name__ == "__main__":

@@ -4,20 +4,11 @@ import os
 import subprocess
 import sys
 
-from paired import Pairs, clean_env, compare, figure, pairs, title
+from paired import Pairs, child_cpu, clean_env, compare, figure, pairs, title
 from scratch import beaten, data_dir
 
 PAIRS = 41
 OWN_MODULES = "import sys; before = set(sys.modules); import looop; print(*sorted(set(sys.modules) - before))"
-
-
-def child_cpu(words: list[str], env: dict[str, str]) -> float:
-    """CPU seconds of one child from start to end."""
-    quiet = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1)]
-    _, status, usage = os.wait4(os.posix_spawn(words[0], words, env, file_actions=quiet), 0)
-    if status:
-        sys.exit(f"{' '.join(words)} ended with status {status}")
-    return usage.ru_utime + usage.ru_stime
 
 
 def against_bare(words: list[str], env: dict[str, str]) -> Pairs:
@@ -38,6 +29,9 @@ def main() -> None:
         compare("looop state, 10 goals and 5 sensors", against_bare(["state"], env), 7)
         compare("looop state --json", against_bare(["state", "--json"], env))
         compare("looop goal list", against_bare(["goal", "list"], env))
+        compare("looop asks", against_bare(["asks"], env))
+        asks = ["ask", "w", "--prompt", "May I?", "--timeout", "1", "--default", "no"]
+        compare("looop ask, until its default of 1 s", against_bare(asks, env))
         compare("looop beat (idle)", against_bare(["beat"], env))
         script = os.path.join(os.path.dirname(sys.executable), "looop")
         if os.access(script, os.X_OK):

@@ -326,6 +326,12 @@ class TestMove:
         assert bench.store.move("log", "log.1", replace=True, min_size=5) is True
         assert every_value(bench.store) == {"log.1": b"12345"}
 
+    def test_an_empty_value_moves(self, bench):
+        """Without a least size an empty value is one to move."""
+        bench.given("a", b"")
+        assert bench.store.move("a", "b") is True
+        assert every_value(bench.store) == {"b": b""}
+
     def test_onto_itself(self, bench):
         """A value moved onto itself is still there, with and without leave to replace."""
         bench.given("a", b"1")

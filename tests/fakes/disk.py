@@ -31,6 +31,11 @@ class WatchedDisk(Disk):
     def meet(self, name, real, args):
         return real(*args)
 
+    def step(self, name, what):
+        """Something besides the disk happens: a point at which a process may die, like a call."""
+        self.calls.append(name)
+        self.meet(name, _nothing, ())
+
 
 class DyingDisk(WatchedDisk):
     """The process dies just before the n-th call; whatever it still had open is closed by the kernel."""
@@ -50,6 +55,13 @@ class DyingDisk(WatchedDisk):
         elif name == "close":
             self.held.discard(args[0])
         return result
+
+
+class QuickDeath(DyingDisk):
+    """Dies before the n-th call; waits for no medium."""
+
+    def meet(self, name, real, args):
+        return super().meet(name, _nothing if name.startswith("sync") else real, args)
 
 
 class FailingDisk(WatchedDisk):
@@ -89,3 +101,10 @@ class QuickDisk(Disk):
 
     def sync_folder(self, path):
         pass
+
+    def step(self, name, what):
+        pass
+
+
+def _nothing(*args):
+    pass

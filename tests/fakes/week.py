@@ -84,9 +84,10 @@ class Found(Struct):
     def news(self) -> int:
         """What there is to decide about besides the runs: the first beat, each start, question and end of a worker.
 
-        A restart is two: its question waits for nobody until the new worker asks it again.
+        A restart is two: its question waits for nobody until the new worker asks it again. So is going on: the
+        question expires, and its worker ends.
         """
-        return 1 + 2 * self.questions + 2 * self.restarts + self.went_on
+        return 1 + 2 * self.questions + 2 * self.restarts + 2 * self.went_on
 
 
 class CutOff:

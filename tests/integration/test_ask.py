@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -324,7 +325,7 @@ def test_where_nothing_can_be_watched_it_looks(root: Path, monkeypatch: pytest.M
     home.house.mailbox.answer("w-1", "yes", 2)
     thread.join(10)
     assert answers == ["yes"]
-    assert said == ["files are looked at every 0.01s: no more watches to be had (Too many open files)"]
+    assert said == ["files are looked at every 0.01s: the kernel does not report them all (Too many open files)"]
 
 
 def test_a_question_ends_a_wait_for_questions(looop: Asking) -> None:
@@ -383,6 +384,54 @@ def test_who_has_gone_takes_nothing(looop: Asking) -> None:
 
 
 @needs_proc
+def test_an_answer_that_was_handed_over_is_no_error(looop: Asking) -> None:
+    """Where it cannot be put on record that the worker has its answer, it has it all the same; and gets it again.
+
+    Source: spec/workers.md §9.
+    """
+    process = looop.waiting("w", "--key", "k")
+    looop("answer", "w-1", "yes")
+    assert ends(process) == (0, "yes\n", "")
+    process = looop.waiting("w", "--key", "k")
+    (looop.data / "asks/.dirlock").unlink()
+    (looop.data / "asks/.dirlock").mkdir()
+    looop("answer", "w-2", "yes")
+    for asking in (process, looop.ask("w", "--key", "k")):
+        assert ends(asking) == (0, "yes\n", "")
+    assert looop.read("events.jsonl").count('"event":"guard_degraded"') == 2
+
+
+def test_who_has_no_output_takes_nothing(looop: Asking) -> None:
+    """With its stdout closed nobody gets the answer: the call ends, the question stays. Source: spec/workers.md §9."""
+    said = looop.in_shell("looop ask w --key k --prompt 'May I?' >&-")
+    assert (said.code, "nobody reads the answer to w-1 any more" in said.err) == (1, True)
+    looop("answer", "w-1", "yes")
+    said = looop.in_shell("looop ask w --key k --prompt 'May I?' >&-")
+    assert (said.code, "nobody reads the answer to w-1 any more" in said.err) == (1, True)
+    assert ends(looop.ask("w", "--key", "k")) == (0, "yes\n", "")
+
+
+@needs_proc
+def test_a_pipe_that_is_open_both_ways_costs_nothing(looop: Asking) -> None:
+    """A named pipe that is read and written through one descriptor is readable for ever: nobody looks at that."""
+    os.mkfifo(looop.folder / "pipe")
+    fd = os.open(looop.folder / "pipe", os.O_RDWR)
+    os.write(fd, b"unread\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "looop", "ask", "w", "--prompt", "?"], stdout=fd, env=looop.env, cwd=looop.folder
+    )
+    looop.running.append(process)  # type: ignore[arg-type]
+    until(lambda: watches(process.pid), what="the watch")
+    time.sleep(0.3)
+    before = cpu(process.pid)
+    time.sleep(0.5)
+    assert cpu(process.pid) == before
+    looop("answer", "w-1", "yes")
+    assert (process.wait(5), os.read(fd, 99)) == (0, b"unread\nyes\n")
+    os.close(fd)
+
+
+@needs_proc
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_wait(looop: Asking, number: int) -> None:
     """Ctrl-C, a termination and a hangup end the call without a word; the question stays. Source: spec/cli.md §1."""
@@ -411,6 +460,30 @@ def test_an_answer_wakes_its_worker(looop: Asking) -> None:
         else:
             answer.write_text('{"answer": "yes"}')
         assert ends(process, 5) == (0, "yes\n", ""), put
+
+
+@needs_proc
+@pytest.mark.skipif(not hasattr(signal, "SIGIO"), reason="there is no such signal")
+@pytest.mark.parametrize("how", ["blocked", "ignored"])
+def test_an_answer_wakes_whoever_was_started_deaf(looop: Asking, how: str) -> None:
+    """A worker's tools may hand on a signal mask, or signals that are ignored: the answer ends the wait all the same.
+
+    Source: design §3 row 6.
+    """
+    if how == "blocked":
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGIO})
+    else:
+        before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    try:
+        process = looop.ask("w")
+    finally:
+        if how == "blocked":
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGIO})
+        else:
+            signal.signal(signal.SIGIO, before)
+    until(lambda: watches(process.pid), what="the watch")
+    looop("answer", "w-1", "yes")
+    assert ends(process, 3) == (0, "yes\n", "")
 
 
 @needs_proc

@@ -105,6 +105,25 @@ def test_a_call_that_is_made_again_gets_no_more_time(looop: Asking) -> None:
     assert (code, out, looop.record("answers/w-1.json")["ts"]) == (0, "no\n", due)
 
 
+def test_a_call_that_is_made_again_in_other_terms_is_told_which_hold(looop: Asking) -> None:
+    """Under its key the question is the one on record, with its time and its default: who counts on others hears it.
+
+    Source: design §3 row 7.
+    """
+    looop.ask("w", "--key", "k")
+    again = looop.ask("w", "--key", "k", "--timeout", "1h", "--default", "no")
+    same = looop.ask("w", "--key", "k")
+    time.sleep(1)
+    looop("answer", "w-1", "yes")
+    said = "looop: ask w-1 is on record in other terms, which hold: no time limit\n"
+    assert (ends(again), ends(same)) == ((0, "yes\n", said), (0, "yes\n", ""))
+    looop.ask("v", "--key", "k", "--timeout", "2h", ask_id="v-1")
+    again = looop.ask("v", "--key", "k", "--timeout", "1h", "--default", "no", ask_id="v-1")
+    time.sleep(1)
+    looop("answer", "v-1", "yes")
+    assert ends(again)[2] == "looop: ask v-1 is on record in other terms, which hold: 2h, then an error\n"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -115,6 +134,10 @@ def test_a_call_that_is_made_again_gets_no_more_time(looop: Asking) -> None:
         (("--timeout", "1h", "--default", "maybe", "--options", "yes,no"), "none of the options: yes, no"),
         (("--timeout", "1h", "--default", "yes", "--urgency", "irreversible"), "is no refusal"),
         (("--timeout", "1h", "--default", "no problem", "--urgency", "irreversible"), "is no refusal"),
+        (
+            ("--timeout", "1h", "--default", "cancel", "--urgency", "irreversible", "--options", "keep,cancel"),
+            "no refusal",
+        ),
         (("--urgency", "high"), "'high' is not one of"),
     ],
 )

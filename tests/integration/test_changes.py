@@ -1,6 +1,7 @@
 """`wait` as a library: every change once, from any thread, and nothing missed while its caller is busy."""
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -237,6 +238,15 @@ def test_what_is_there_already_beats_the_time(home: Home) -> None:
     assert wait_for(home.house, "any", None, 0).changed == ["pulse-down"]
     name = ask(home)
     assert wait_for(home.house, "any", None, 0).new_asks == [name]
+
+
+def test_a_wait_may_be_given_more_time_than_there_is(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is too long for a timer of this machine is no error, nor the end of the wait."""
+    ask(home)
+    failed: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", failed.append)
+    assert wait_for(home.house, "only-asks", None, 10**17).new_asks == ["w-1"]
+    assert failed == []
 
 
 def test_what_is_known_since_when(home: Home) -> None:

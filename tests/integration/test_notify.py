@@ -7,8 +7,10 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -200,6 +202,24 @@ def test_a_target_that_fails_is_tried_again(looop, hooks):
     assert looop("notify", "--to", hook.own, "--once").out == ""
 
 
+def test_a_target_that_says_no_at_length_has_failed(looop):
+    """A reason of any length is still a no, which is tried again, and only its beginning is kept."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def refuse() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 500 " + b'"' * 60_000 + b"\r\nContent-Length: 0\r\n\r\n")
+
+        threading.Thread(target=refuse, daemon=True).start()
+        looop.raised("w-1")
+        looop("notify", "--once", "--to", f"looop+http://127.0.0.1:{server.getsockname()[1]}/")
+    assert looop.outcomes() == ["sending", "failed"]
+    assert looop.book()[1]["error"].startswith('HTTP 500 """')
+    assert len(looop.book()[1]["error"]) < 400
+
+
 @pytest.mark.slow
 def test_a_failure_through_the_library_says_why_and_no_secret(looop, hooks):
     """What apprise says of a service that answers 500 is on record, without what stands in the URL."""
@@ -311,7 +331,10 @@ def test_targets_from_a_file(looop, hooks):
         (["--to", "nosuch://s3cretpass/t0kenpath"], "does not understand nosuch://#"),
         (["--to", "looop+http://127.0.0.1:1/", "--quiet", "22-7"], "HH:MM-HH:MM"),
         (["--to", "looop+http://127.0.0.1:1/", "--quiet", "07:00-07:00"], "must differ"),
-        (["--to", "looop+http://127.0.0.1:1/", "--quiet", "22:00-07:00", "--tz", "Mars/Olympus"], "no time zone"),
+        (
+            ["--to", "looop+http://127.0.0.1:1/", "--quiet", "22:00-07:00", "--tz", "Mars/Olympus"],
+            "--tz: time zone 'Mars/Olympus' is not known",
+        ),
         (["--to", "looop+http://127.0.0.1:1/", "--tz", "Etc/UTC"], "--tz belongs to --quiet"),
         (["--to", "looop+http://127.0.0.1:1/", "--allow-remote"], "--allow-remote belongs to --listen"),
         (["--to", "looop+http://127.0.0.1:1/", "--nudge", "soon"], "is not a duration"),
@@ -373,6 +396,35 @@ def test_a_book_that_cannot_be_read_stops_the_pushes_and_nothing_else(looop, hoo
     assert any("notices.jsonl" in line and "trying again" in line for line in lines)
     assert process.poll() is None
     assert hook.posts == []
+
+
+def test_a_damaged_book_pushes_nothing_again(looop, hooks):
+    """A book that somebody has damaged is not taken for an empty one: one line says which line of it is wrong."""
+    hook = hooks()
+    looop.raised("w-1")
+    assert looop("notify", "--once", "--to", hook.own).code == 0
+    looop.write("notices.jsonl", looop.read("notices.jsonl") + "not a row\n" + looop.read("notices.jsonl"))
+    ended = looop("notify", "--once", "--to", hook.own)
+    assert ended.code == 1
+    assert "notices.jsonl: line 3" in ended.err
+    assert ended.err.count("\n") == 1
+    assert len(hook.posts) == 1
+
+
+@pytest.mark.parametrize("stranded", [{"generation": 1, "key": "k"}, {}])
+def test_a_book_that_shrinks_keeps_what_may_wait_again(looop, hooks, stranded):
+    """Of a question that is stranded the book forgets nothing: the next session of its worker may take it over."""
+    hook = hooks()
+    looop.raised("w-1")
+    assert looop("notify", "--once", "--to", hook.own).code == 0
+    looop.raised("w-1", **stranded)
+    told = looop.read("notices.jsonl")
+    filler = json.dumps(json.loads(told.split("\n")[0]) | {"asks": ["v-1"], "target": "x" * 900})
+    looop.write("notices.jsonl", told + (filler + "\n") * 1100)
+    looop.raised("u-1")
+    assert looop("notify", "--once", "--to", hook.own).code == 0
+    assert (looop.data / "notices.jsonl").stat().st_size < 1 << 20
+    assert any(row["asks"] == ["w-1"] for row in looop.book())
 
 
 def test_quiet_hours_hold_back(looop, hooks):

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -226,6 +227,32 @@ def test_slow_and_half_open_clients_block_nobody_for_long(looop):
     assert threads < 45
     for one in idle:
         one.close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits another process, which only Linux can")
+def test_a_process_without_descriptors_waits_for_some(looop):
+    """Callers that come while nothing more can be opened cost no CPU, and are served once something is free."""
+    assert looop.process is not None
+    pid = looop.process.pid
+    assert looop.post(b"")[0] == 400
+    time.sleep(1.5)
+    open_now = len(os.listdir(f"/proc/{pid}/fd"))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_now + 3, 4096))
+    idle = [socket.create_connection(("127.0.0.1", looop.port)) for _ in range(10)]
+
+    def ticks() -> int:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
+    before = ticks()
+    time.sleep(2)
+    assert ticks() - before < 40
+    for one in idle:
+        one.close()
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (4096, 4096))
+    assert looop.reply("w-1", answer="yes")[0] == 200
 
 
 def test_a_push_names_where_replies_go(looop):

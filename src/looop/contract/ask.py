@@ -17,7 +17,6 @@ Source: spec/workers.md §9, §10; design §3 row 7.
 """
 
 from collections.abc import Callable
-from functools import partial
 from time import monotonic
 
 from msgspec.structs import replace
@@ -64,13 +63,18 @@ def ask(house: House, question: Question, stop: Stop, say: Say) -> Reply:
     asked, is_new = house.mailbox.ask(wanted, since)
     if is_new:
         house.events.emit("ask", ask_id=asked.id, worker=asked.worker)
+    elif (asked.expires is None, asked.default) != (wanted.expires is None, wanted.default):
+        say(f"ask {asked.id} is on record in other terms, which hold: {_terms(asked)}")
     answer = _Wait(house, asked, stop, say).answer()
     return Reply(asked.id, answer, _heard_meanwhile(house, asked.worker, say))
 
 
 def took(house: House, ask_id: str) -> None:
-    """The worker has its answer: the key of that question is free again. Raises Unreadable, Unwritable."""
-    house.mailbox.take(ask_id, house.setting.clock.now())
+    """The worker has its answer: the key of that question is free again.
+
+    Where that cannot be put on record, the same call gets the same answer again. Never raises.
+    """
+    house.best_effort("mailbox", lambda: house.mailbox.take(ask_id, house.setting.clock.now()))
 
 
 def tell(house: House, worker: str, msg: str) -> str:
@@ -177,7 +181,7 @@ class _Wait:
         if settled.outcome == "expired" and settled.answer:
             self._once(f"{nobody}: nobody decided, this is your default")
             return settled.answer
-        self._house.best_effort("mailbox", partial(took, self._house, self._id))
+        took(self._house, self._id)
         if settled.outcome == "expired":
             raise Refused(f"{nobody}, and it has no default: nobody decided; go on without, or ask anew")
         if settled.outcome == "withdrawn":
@@ -227,6 +231,13 @@ def _worded(question: Question, worker: str, now: int) -> Ask:
         default=question.default or "",
         again=question.again.strip(),
     )
+
+
+def _terms(asked: Ask) -> str:
+    """How long a person has, and what the worker gets then."""
+    if asked.expires is None:
+        return "no time limit"
+    return f"{span(asked.expires - asked.ts)}, then {repr(asked.default) if asked.default else 'an error'}"
 
 
 def _check_default(question: Question) -> None:

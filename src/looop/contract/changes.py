@@ -13,7 +13,7 @@ A pulse that is gone is said once, and again only after it was back, which is sa
 
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import closing, suppress
-from threading import Timer
+from threading import TIMEOUT_MAX, Timer
 from time import monotonic
 
 from looop.contract.observe import NO_WORLD, Damage, state_of
@@ -65,7 +65,7 @@ def wait_for(
 ) -> Woke:
     """The first change; one that names nothing when `timeout_s` is over before there is any."""
     watch, flag = _Watch(house, wanted, held, say, brief=True), StopFlag() if timeout_s is not None else None
-    timer = Timer(timeout_s or 0, flag.request) if flag else None
+    timer = Timer(min(timeout_s or 0, TIMEOUT_MAX), flag.request) if flag else None
     if timer:
         timer.daemon = True
         timer.start()

@@ -1,8 +1,8 @@
 """Handing messages to targets: each in a child of its own, bounded in time, whose memory is given back.
 
 Note [Known to have failed]
-Only a child that says so has failed for certain. One that was killed, at its deadline or by anything else, may have
-handed its message over: nobody knows, and so it is not made again.
+Only a child that says so, or was never started, has failed for certain. One that was killed, at its deadline or by
+anything else, may have handed its message over: nobody knows, and so it is not made again.
 """
 
 import sys
@@ -60,6 +60,8 @@ def deliver(house: House, target: Target, order: Order) -> Delivered:
         return Delivered("failed", error) if done.error else Delivered("sent")
     if ended.spawn_error:
         return Delivered("failed", f"cannot be started: {ended.spawn_error}")
+    if ended.stopped and not ended.seconds:
+        return Delivered("failed", "looop ended before it began")
     why = f"no end after {order.limit_s} s" if ended.timed_out else "looop ended" if ended.stopped else _how(ended)
     return Delivered("unknown", f"{why}: it may have arrived")
 

@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
+_MOST_ERROR = 8192  # far more than is shown, so that no secret is cut in two where it is not searched for
 _SPARE_S = 5  # an orphan, whose parent cannot kill it any more, ends by itself
 
 
@@ -50,7 +52,7 @@ def main() -> int:
         done = Done(error=f"{error.name or error} is not installed", installed=error.name != "apprise")
     except Exception as error:  # noqa: BLE001  the top of a process: a line, never a traceback
         done = Done(error=f"{type(error).__name__}: {error}")
-    out.write(msgspec.json.encode(done).decode() + "\n")
+    out.write(msgspec.json.encode(replace(done, error=done.error[:_MOST_ERROR])).decode() + "\n")
     out.flush()
     return 0 if not done.error else 1
 

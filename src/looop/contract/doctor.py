@@ -20,7 +20,7 @@ from looop.config.file import NO_RUNNER, Config, load_config, program_word
 from looop.config.presets import PRESETS, PROMPT_FILE
 from looop.contract.observe import state_of
 from looop.contract.verbs import StateView
-from looop.decide.breakers import Breakers
+from looop.decide.breakers import Breakers, Meter
 from looop.decide.bundle import Bundle
 from looop.decide.command import Answer, ask_command, drop_stale_decision
 from looop.model.decision import parse_decision
@@ -273,7 +273,9 @@ def _trial(house: House, config: Config) -> Finding:
     now, breakers = house.setting.clock.now(), Breakers(house, config)
     memory = house.guards.recall()
     capped = [note for note in gates.capped(memory, house.limits, now).notes if note.name == "tick_capped"]
-    if note := breakers.closed(now) or (capped[0] if capped else None):
+    meter = breakers.admit(now)
+    if capped or isinstance(meter, gates.Note):
+        note = meter if isinstance(meter, gates.Note) else capped[0]
         why = FACTS[note.name].text.format(**note.fields)
         return Finding("decision", "warn", f"not asked: {why}", "`looop state` and `looop cost` say more")
     lock = PulseLock(house.setting.root)
@@ -284,7 +286,7 @@ def _trial(house: House, config: Config) -> Finding:
     try:
         with tempfile.TemporaryDirectory(prefix="looop-doctor-") as folder:
             answer, usage = _ask(
-                house, config, breakers, Bundle(f"doctor-{second_stamp(house.setting.clock, now)}", folder)
+                house, config, breakers, meter, Bundle(f"doctor-{second_stamp(house.setting.clock, now)}", folder)
             )
     finally:
         lock.release()
@@ -292,13 +294,12 @@ def _trial(house: House, config: Config) -> Finding:
     return _verdict(answer, usage, "mend key, address or model in the config" if config.api else by_hand)
 
 
-def _ask(house: House, config: Config, breakers: Breakers, bundle: Bundle) -> tuple[Answer, Usage]:
+def _ask(house: House, config: Config, breakers: Breakers, meter: Meter, bundle: Bundle) -> tuple[Answer, Usage]:
     now, knobs = house.setting.clock.now(), house.setting.knobs
     limit = min(knobs.tick_timeout_secs or _TRIAL_S, _TRIAL_S)
     bounded = replace(
         house, setting=replace(house.setting, knobs=replace(knobs, tick_timeout_secs=limit, runner_retries=0))
     )
-    meter = breakers.open_meter(now)
     drop_stale_decision(house)
     bundle.write("prompt.md", _TRIAL.encode())
     breakers.announce(bundle, now)

@@ -5,10 +5,10 @@ A push is announced in the book, on disk, before its child is started; see rules
 
 import os
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from threading import Lock
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec.structs import replace
 
@@ -22,9 +22,10 @@ from looop.model.errors import Invalid
 from looop.model.notices import Notice, Push
 from looop.model.records import Ask
 from looop.model.text import to_json
-from looop.rules import notice_text
+from looop.rules import cron, notice_text
 from looop.rules.notify import Plan, Quiet, Settings, plan, worth_keeping
 from looop.runtime.lock import notify_lock
+from looop.runtime.zones import checked_zone
 from looop.state.house import House
 from looop.state.notices import Notices
 
@@ -75,7 +76,7 @@ class Notifier:
         return Replies(contract, self._house, self._token)
 
     def plan(self, asks: Collection[Ask], now: int, busy: Collection[str] = ()) -> Plan:
-        """What to push now to targets that are not busy. Raises Unreadable: without the book nothing is pushed."""
+        """What to push now to targets that are not busy. Raises Unreadable, Corrupt: no push without the book."""
         idle = [target for target in self._targets if target not in busy]
         return plan(asks, self._book.rows(), now, replace(self._settings, targets=idle))
 
@@ -86,10 +87,8 @@ class Notifier:
         """
         meant = [ask for ask in asks if ask.id in set(push.asks)]
         target, now = self._targets[push.target], self._house.setting.clock.now()
-        waiting = [ask.id for ask in asks]
-        self._write(Notice(now, push.target, push.kind, push.asks, "sending"), waiting)
-        done = deliver(self._house, target, self._order(target, push, meant, now))
-        return self._ended(push, done, waiting)
+        self._write(Notice(now, push.target, push.kind, push.asks, "sending"))
+        return self._ended(push, deliver(self._house, target, self._order(target, push, meant, now)))
 
     def test(self, name: str) -> Notice:
         """Push a test message to one target, which is on no record."""
@@ -121,7 +120,7 @@ class Notifier:
         headers = {"Content-Type": "application/json", SIGNATURE: sign(self._token, now, nonce, body)}
         return Order(urls=[target.url], limit_s=self._wishes.limit_s, body=body.decode(), headers=headers)
 
-    def _ended(self, push: Push, done: Delivered, waiting: Collection[str]) -> Notice:
+    def _ended(self, push: Push, done: Delivered) -> Notice:
         now, house = self._house.setting.clock.now(), self._house
         row = Notice(now, push.target, push.kind, push.asks, done.outcome, done.error)
         with self._one:
@@ -129,14 +128,19 @@ class Notifier:
                 house.events.emit("notified", target=push.target, kind=push.kind, count=len(push.asks))
             else:
                 house.events.emit("notify_failed", target=push.target, outcome=done.outcome, error=done.error)
-        house.best_effort("book of notices", lambda: self._write(row, waiting))
+        house.best_effort("book of notices", lambda: self._write(row))
         return row
 
-    def _write(self, row: Notice, waiting: Collection[str]) -> None:
+    def _write(self, row: Notice) -> None:
         with self._one:
             size = self._book.append(row)
             if row.outcome != "sending":
-                self._book.shrink(size, lambda rows: worth_keeping(rows, waiting))
+                self._book.shrink(size, self._worth_keeping)
+
+    def _worth_keeping(self, rows: Sequence[Notice]) -> list[Notice]:
+        """Judged by what waits now, the stranded included, which may be taken over; all, where that cannot be told."""
+        mail = self._house.mailbox.pending(self._house.setting.clock.now())
+        return list(rows) if mail.damaged else worth_keeping(rows, [ask.id for ask in mail.pending])
 
 
 def _quiet(text: str) -> Quiet | None:
@@ -153,15 +157,7 @@ def _quiet(text: str) -> Quiet | None:
 
 
 def _offsets(zone: str) -> Callable[[int], int]:
-    from datetime import datetime
-
     try:
-        place = ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise Invalid(f"--tz {zone!r} is no time zone of this machine: expected one such as Europe/Berlin") from None
-
-    def offset_s(moment: int) -> int:
-        ahead = datetime.fromtimestamp(moment, place).utcoffset()
-        return int(ahead.total_seconds()) if ahead else 0
-
-    return offset_s
+        return partial(cron.offset_s, checked_zone(zone))
+    except Invalid as error:
+        raise Invalid(f"--tz: {error}") from None

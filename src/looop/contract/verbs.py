@@ -234,7 +234,7 @@ class Contract(Protocol):
         """
 
     def took(self, ask_id: str) -> None:
-        """The worker has its answer in hand: from now on the key of that question is free."""
+        """The worker has its answer in hand: from now on the key of that question is free. Never raises."""
 
     def tell(self, worker: str, msg: str) -> str:
         """Leave a message for a live worker and say so in one line. Raises Refused, and Unreadable: try again."""

@@ -67,13 +67,16 @@ class Breakers(Struct, frozen=True):
         return rules.budget_of(self.house.setting.knobs, self.config)
 
     def closed(self, now: int) -> Note | None:
-        """Why no model may be asked now, None when one may. What cannot be read keeps its breaker closed."""
-        return self._parked(now) or self._over_budget(now) or self._blind()
+        """Why no model may be asked now, None when one may."""
+        found = self.admit(now)
+        return found if isinstance(found, Note) else None
 
-    def open_meter(self, now: int) -> Meter:
-        """The meter of a run that may start. Raises Unreadable."""
-        spent = rules.bill_since(self.house.ledger.read().rows, self._today(now)) if self.budget.daily else Bill()
-        return Meter(self.budget, spent, self.config)
+    def admit(self, now: int) -> Meter | Note:
+        """The meter of a run that may start, else why none may. What cannot be read keeps its breaker closed."""
+        spent = self._parked(now) or self._spent_today(now)
+        if isinstance(spent, Note):
+            return spent
+        return self._blind() or Meter(self.budget, spent, self.config)
 
     def announce(self, bundle: Bundle, now: int) -> None:
         """A run begins, once the one before it is settled. Raises LooopError: then it must not."""
@@ -140,9 +143,10 @@ class Breakers(Struct, frozen=True):
         said = {"runner": record.runner, "retry_in_s": record.until - now, "error": record.why}
         return Note("parked", said)
 
-    def _over_budget(self, now: int) -> Note | None:
+    def _spent_today(self, now: int) -> Bill | Note:
+        """What the day has cost, or why nothing more may be spent."""
         if not self.budget.daily and self.budget.goal_usd is None:
-            return None
+            return Bill()
         try:
             ledger = self.house.ledger.read()
         except Unreadable as error:
@@ -152,7 +156,7 @@ class Breakers(Struct, frozen=True):
         spent = rules.bill_since(ledger.rows, self._today(now))
         why = rules.exceeded(self.budget, spent)
         figures = {"spent_usd": round(spent.usd, 6), "max_daily_usd": self.budget.daily_usd, "tokens": spent.tokens}
-        return Note("budget_exceeded", figures | {"error": why}) if why else None
+        return Note("budget_exceeded", figures | {"error": why}) if why else spent
 
     def _blind(self) -> Note | None:
         if not self.budget.daily:

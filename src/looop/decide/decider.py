@@ -21,7 +21,7 @@ from looop.model.errors import Invalid, LooopError
 from looop.model.moves import Noop
 from looop.model.prompt import Prompt
 from looop.model.world import World
-from looop.rules.gates import Memory, waits_for_another, with_attempt
+from looop.rules.gates import Memory, Note, waits_for_another, with_attempt
 from looop.rules.prompt.build import build
 from looop.rules.reflexes import Firing, Judgement, fired
 from looop.runtime.clock import second_stamp
@@ -109,9 +109,9 @@ class Decider(Struct, frozen=True):
 
     def _ask(self, case: Case, config: Config) -> Attempt:
         house, breakers = self.house, Breakers(self.house, config)
-        if note := breakers.closed(case.now):
-            return Attempt(ending="closed", source=config.runner, note=note)
-        meter = breakers.open_meter(case.now)
+        meter = breakers.admit(case.now)
+        if isinstance(meter, Note):
+            return Attempt(ending="closed", source=config.runner, note=meter)
         drop_stale_decision(house)
         inputs = self._inputs(case, config)
         prompt = build(prompt_input_of(*inputs))

@@ -3,14 +3,12 @@
 Source: spec/beat.md §1; docs/continuity.md says what a kill at each line leaves behind.
 """
 
-from contextlib import suppress
-
 from msgspec import Struct
 
 from looop.act.tend import tend
 from looop.decide.breakers import sweep_open_run
 from looop.decide.decider import Decider
-from looop.model.errors import LooopError, Unreadable
+from looop.model.errors import LooopError
 from looop.model.records import Fault, FlapLedger
 from looop.model.report import BeatReport
 from looop.model.world import World
@@ -57,7 +55,7 @@ def look(house: House, now: int, *, forced: bool) -> Look:
     world = gather(house, now)
     _watch_flapping(house, world)
     memory = house.guards.recall()
-    _report_damage(house, memory, now)
+    _report_damage(house, memory)
     verdict = gates.weigh(world, memory, house.limits, now, forced=forced)
     _put_on_record(house, verdict)
     return Look(world, memory, verdict)
@@ -100,12 +98,9 @@ def _watch_flapping(house: House, world: World) -> None:
         house.best_effort("flapping", lambda: house.guards.record_flaps(after))
 
 
-def _report_damage(house: House, memory: Memory, now: int) -> None:
+def _report_damage(house: House, memory: Memory) -> None:
     for fault in house.guards.damage(memory):
         house.events.emit("guard_degraded", guard="memory", key=fault.key, error=fault.why)
-    with suppress(Unreadable):  # an unlistable mailbox is a reading of its own
-        for sentence in house.mailbox.fresh_damage(now):
-            house.events.emit("guard_degraded", guard="mailbox", error=sentence)
 
 
 def _put_on_record(house: House, verdict: Verdict) -> None:

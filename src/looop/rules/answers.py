@@ -2,7 +2,8 @@
 
 Note [Refusals]
 Only what can hardly mean anything else is a refusal: one remembered by mistake keeps a question from its person, and
-one taken for a default would be a yes where nobody has decided. `no problem` is none, nor is `No. 5`.
+one taken for a default would be a yes where nobody has decided. `no problem` is none, nor is `No. 5`; `cancel`, `stop`
+and `abort` may be the very thing that was asked about.
 """
 
 import re
@@ -13,7 +14,7 @@ from looop.model.records import Answer
 State = Literal["pending", "stranded", "answered", "refused", "expired", "withdrawn"]
 
 _WORDS = (
-    r"n|nope|never|den(?:y|ied)|refused?|reject(?:ed)?|cancel|abort|stop|don't|do not|not now|not yet",
+    r"n|nope|never|den(?:y|ied)|refused?|reject(?:ed)?|don't|do not|not now|not yet",
     r"no(?:[ \t]*(?:$|[,;:!—–\r\n]|\.(?![ \t]*\d|\w)|-(?!\w))|\s+(?:not|never|way|thanks|thank you)\b).*",
 )
 _REFUSAL = re.compile(rf"(?:{_WORDS[0]})[.! ]*|{_WORDS[1]}", re.IGNORECASE | re.DOTALL)

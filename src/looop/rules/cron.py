@@ -125,7 +125,15 @@ def following(cron: Cron, zone: tzinfo, after: int) -> int | None:
     return best
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)
+def earlier(cron: Cron, zone: tzinfo, run: int, by: int) -> int:
+    """The run so many runs before `run`, or the first there is."""
+    for _ in range(by):
+        run = latest(cron, zone, run - 1) or run
+    return run
+
+
+@lru_cache(maxsize=4096)
 def count(cron: Cron, zone: tzinfo, after: int, before: int) -> int:
     """How many runs lie between the two moments, both left out; at most MOST_COUNTED are counted."""
     found = 0
@@ -140,6 +148,12 @@ def moment_of(naive: datetime, zone: tzinfo) -> int:
     """UTC seconds of a local time: the first of two, the end of the gap for one that is skipped."""
     first, second = (_utc(naive, zone, fold) for fold in (0, 1))
     return first if first <= second else _end_of_gap(zone, second, first)
+
+
+def offset_s(zone: tzinfo, at: int) -> int:
+    """Seconds local time is ahead of UTC at a moment."""
+    offset = datetime.fromtimestamp(at, zone).utcoffset()
+    return int(offset.total_seconds()) if offset else 0
 
 
 def stamp(moment: int, zone: tzinfo) -> str:
@@ -211,22 +225,17 @@ def _moments(cron: Cron, zone: tzinfo, naive: datetime) -> list[int]:
 
 def _swing(zone: tzinfo, at: int) -> tuple[int, int]:
     """The least and the greatest offset around a moment: one where the clocks stay as they are."""
-    offsets = [_offset(zone, moment) for moment in (at - _AROUND_S, at, at + _AROUND_S)]
+    offsets = [offset_s(zone, moment) for moment in (at - _AROUND_S, at, at + _AROUND_S)]
     return min(offsets), max(offsets)
 
 
 def _end_of_gap(zone: tzinfo, before: int, after: int) -> int:
     """The moment the clocks go forward, which lies behind `before` and not behind `after`."""
-    old = _offset(zone, before)
+    old = offset_s(zone, before)
     while after - before > 1:
         middle = (before + after) // 2
-        before, after = (middle, after) if _offset(zone, middle) == old else (before, middle)
+        before, after = (middle, after) if offset_s(zone, middle) == old else (before, middle)
     return after
-
-
-def _offset(zone: tzinfo, at: int) -> int:
-    offset = datetime.fromtimestamp(at, zone).utcoffset()
-    return int(offset.total_seconds()) if offset else 0
 
 
 def _utc(naive: datetime, zone: tzinfo, fold: int) -> int:

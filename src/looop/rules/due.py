@@ -168,9 +168,7 @@ class Calendar(Struct, frozen=True):
         return cron.following(self.spec, self.zone, max(after, self.anchor))
 
     def earlier(self, run: int, by: int) -> int:
-        for _ in range(by):
-            run = cron.latest(self.spec, self.zone, run - 1) or run
-        return run
+        return cron.earlier(self.spec, self.zone, run, by)
 
     def between(self, after: int, before: int) -> int:
         return cron.count(self.spec, self.zone, max(after, self.anchor), before)

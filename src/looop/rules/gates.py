@@ -147,7 +147,7 @@ def capped(memory: Memory, limits: Limits, now: int) -> Verdict:
     recent, notes = _recent(attempts, now), _unusable(attempts)
     if len(recent) < limits.decides_per_hour:
         return _open(*notes)
-    return _closed(*notes, Note("tick_capped", {"retry_in_s": max(min(recent) + HOUR_S - now, 1)}))
+    return _closed(*notes, Note("tick_capped", {"retry_in_s": min(recent) + HOUR_S - now}))
 
 
 def _recent(attempts: AttemptLedger | Fault | None, now: int) -> list[int]:

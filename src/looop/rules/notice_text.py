@@ -10,7 +10,7 @@ from looop.model.records import Ask
 from looop.model.text import clipped, span
 
 MOST_CHARS = 1800  # what the narrowest chat service takes is 2,000
-_PROMPT_LINES, _PROMPT_CHARS, _SHORT_CHARS = 12, 900, 200
+_PROMPT_LINES, _PROMPT_CHARS, _SHORT_CHARS = 12, 700, 200
 _MOST_ASKS, _MOST_LISTED, _FIELD_CHARS = 20, 1000, 1000
 _ESCAPES = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]P_^X][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])?|\x9b[0-?]*[ -/]*[@-~]"
@@ -76,7 +76,7 @@ def _about(ask: Ask, offset_s: Offset, *, alone: bool) -> str:
     if ask.reference:
         lines.append(f"ref: {_line(ask.reference, _SHORT_CHARS)}")
     if ask.options:
-        numbered = (f"{n} {_line(option, 60)}" for n, option in enumerate(ask.options[:9], 1))
+        numbered = (f"{n} {_line(option, 40)}" for n, option in enumerate(ask.options[:9], 1))
         lines.append(f"options: {' · '.join(numbered)}")
     if ask.expires is not None:
         then = f"then: {_line(ask.default, 60)}" if ask.default else "then nobody has decided"

@@ -8,6 +8,10 @@ longer its target has failed in a row, the later.
 Note [Few messages]
 All asks that are new to a target go as one message, a moment after the first of them was raised; all that are due for
 a nudge go as one, too, and a target gets no two nudges within the time of the shortest. Quiet hours put off both.
+
+Note [Clocks that were wrong]
+The book's times are those of a clock that may have been far ahead. A pause that should have begun only after it could
+be over is no pause. A step back by less makes no message.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,6 +22,7 @@ from looop.model.notices import Kind, Notice, Push
 from looop.model.records import Ask
 
 DAY_S = 86400
+_AHEAD_S = 366 * DAY_S  # nothing is planned for later; calendars end, and somebody looks again long before
 _FIRST_RETRY_S, _LAST_RETRY_S = 30, 900
 _MOST_DOUBLINGS = 20
 
@@ -50,7 +55,7 @@ class Told(Struct, frozen=True):
     """That a target was told of an ask: when last, and how often it was nudged."""
 
     at: int
-    nudges: int = 0
+    nudges: int
 
 
 class History:
@@ -75,12 +80,10 @@ class History:
             self.fails = 0
         self._open = row if row.outcome == "sending" else None
 
-    @property
-    def ready_at(self) -> int:
+    def ready_at(self, now: int) -> int:
         """When the target may be tried again."""
-        if not self.fails:
-            return 0
-        return self.failed_at + min(_FIRST_RETRY_S << min(self.fails - 1, _MOST_DOUBLINGS), _LAST_RETRY_S)
+        pause = min(_FIRST_RETRY_S << min(self.fails - 1, _MOST_DOUBLINGS), _LAST_RETRY_S) if self.fails else 0
+        return _after(self.failed_at, pause, now)
 
     def _tell(self, row: Notice) -> None:
         self._before = {ask: self.told.get(ask) for ask in row.asks}, self.nudged_at
@@ -109,7 +112,7 @@ def plan(asks: Iterable[Ask], book: Iterable[Notice], now: int, settings: Settin
     later: list[int] = []
     for target in settings.targets:
         for due, push in _wishes(target, live, histories.get(target, History()), now, settings):
-            at = quiet_until(max(due, now), settings)
+            at = quiet_until(min(max(due, now), now + _AHEAD_S), settings)
             if at > now:
                 later.append(at)
             else:
@@ -146,11 +149,11 @@ def _wishes(target: str, live: list[Ask], history: History, now: int, settings: 
     fresh = [ask for ask in live if ask.id not in history.told]
     if fresh:
         window = min(ask.ts + settings.batch_s if ask.ts <= now else now for ask in fresh)
-        yield max(window, history.ready_at), _push(target, "new", fresh)
-    dues = [(_nudge_at(history.told[ask.id], settings), ask) for ask in live if _is_nudged(ask, history, settings)]
+        yield max(window, history.ready_at(now)), _push(target, "new", fresh)
+    dues = [(_nudge_at(history.told[ask.id], now, settings), ask) for ask in live if _is_nudged(ask, history, settings)]
     if dues:
-        apart = 0 if history.nudged_at is None else history.nudged_at + settings.nudge_s
-        at = max(min(due for due, _ in dues), apart, history.ready_at)
+        apart = 0 if history.nudged_at is None else _after(history.nudged_at, settings.nudge_s, now)
+        at = max(min(due for due, _ in dues), apart, history.ready_at(now))
         yield at, _push(target, "nudge", [ask for due, ask in dues if due <= now])
 
 
@@ -158,10 +161,15 @@ def _is_nudged(ask: Ask, history: History, settings: Settings) -> bool:
     return settings.nudge_s > 0 and ask.urgency != "low" and ask.id in history.told
 
 
-def _nudge_at(told: Told, settings: Settings) -> int:
+def _nudge_at(told: Told, now: int, settings: Settings) -> int:
     """The pauses double up to a day, or stay as they are where they are longer."""
     pause = settings.nudge_s << min(told.nudges, _MOST_DOUBLINGS)
-    return told.at + max(min(pause, DAY_S), settings.nudge_s)
+    return _after(told.at, max(min(pause, DAY_S), settings.nudge_s), now)
+
+
+def _after(moment: int, pause: int, now: int) -> int:
+    """When a pause that began then is over; see Note [Clocks that were wrong]."""
+    return moment + pause if moment <= now + pause else now
 
 
 def _push(target: str, kind: Kind, asks: list[Ask]) -> Push:

@@ -87,7 +87,7 @@ def _close(*descriptors: int) -> None:
 
 
 def _take_over(writer: int) -> None:
-    """Have signals wake us, if nobody else is woken by them."""
+    """Have signals wake us, if nobody else is woken by them; also where whoever started us has blocked this one."""
     if signal.getsignal(signal.SIGIO) not in (signal.SIG_DFL, signal.SIG_IGN):
         raise OSError("somebody else listens to SIGIO")
     previous = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -95,3 +95,4 @@ def _take_over(writer: int) -> None:
         signal.set_wakeup_fd(previous)
         raise OSError("somebody else is woken by signals")
     signal.signal(signal.SIGIO, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGIO,))

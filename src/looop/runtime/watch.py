@@ -6,7 +6,6 @@ A lost event therefore costs time, nothing else. A folder that is replaced is wa
 one that is missing is looked for every `poll_s`.
 """
 
-import errno
 import os
 import select
 import stat
@@ -19,7 +18,6 @@ from typing import Any, Protocol
 from looop.runtime.command import Stop, pause
 from looop.runtime.inotify import Event, Inotify, Kind
 
-_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOSYS, errno.EINVAL, errno.EAGAIN)
 _ON_LINUX = sys.platform == "linux"
 Wanted = Callable[[str, str], bool]
 Stamp = tuple[int, int, int]
@@ -166,15 +164,14 @@ class Watcher:
                     self._changed.add(folder or ".")
 
     def _lack(self, error: OSError) -> None:
-        if error.errno not in _RESOURCES:
-            raise error
-        self._fall_back(f"no more watches to be had ({error.strerror})")
+        self._fall_back(f"the kernel does not report them all ({error.strerror})")
 
     def _fall_back(self, why: str) -> None:
         self.stop()
         self._watched.clear()
         self._degraded(f"files are looked at every {self._poll_s:g}s: {why}")
         self._stamp = self._scan()
+        self._changed |= {"."} if self._started else set()
 
     def _look(self) -> None:
         now = self._scan()

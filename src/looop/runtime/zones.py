@@ -44,12 +44,14 @@ def checked_zone(name: str) -> tzinfo:
 
 
 def local_zone(env: Mapping[str, str], localtime: str = _LOCALTIME) -> str:
-    """The name of the machine's zone: from TZ, else what /etc/localtime is a link to, else UTC.
+    """The name of the machine's zone: from TZ (unless that names the machine's file), else what that file,
+    /etc/localtime, is a link to, else UTC.
 
     Raises Invalid where the machine has a zone and no name for it.
     """
-    if "TZ" in env:
-        return _from_variable(env["TZ"].removeprefix(":"))
+    named = env.get("TZ", localtime).removeprefix(":")
+    if named != localtime:
+        return _from_variable(named)
     if not os.path.lexists(localtime):
         return "UTC"
     if os.path.islink(localtime):

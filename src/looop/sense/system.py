@@ -12,6 +12,7 @@ from looop.model.workers import WorkerRow
 from looop.sense.schedules import schedule_reading
 from looop.sense.workers import worker_rows
 from looop.state.house import House
+from looop.state.mailbox import Mail
 
 BEAT_MARK = "sys-goals"  # written by every beat, so its time is the time of the last beat
 SYSTEM_STEMS = ("sys-sessions", "sys-claims", "sys-goals", "sys-schedules", "sys-asks")
@@ -19,20 +20,32 @@ SYSTEM_STEMS = ("sys-sessions", "sys-claims", "sys-goals", "sys-schedules", "sys
 
 def system_readings(house: House, now: int) -> dict[str, bytes]:
     """Every system reading by stem, as one line of JSON."""
+    mail = _mail(house, now)
     made = {
-        "sys-sessions": _sessions(house, now),
+        "sys-sessions": _sessions(house, now, mail.pending if isinstance(mail, Mail) else None),
         "sys-claims": _claims(house),
         "sys-goals": _goals(house, now),
         "sys-schedules": _schedules(house, now),
-        "sys-asks": _asks(house, now),
+        "sys-asks": _asks(mail, now),
     }
     return {stem: to_json(reading) + b"\n" for stem, reading in made.items()}
 
 
-def _sessions(house: House, now: int) -> dict[str, Any]:
+def _mail(house: House, now: int) -> Mail | Unreadable:
+    """The mailbox, read once for all who want to know; what is damaged in it is put on record once."""
+    try:
+        mail = house.mailbox.pending(now, house.fleet.living)
+    except Unreadable as error:
+        return error
+    for sentence in house.mailbox.unheard(mail.damaged):
+        house.events.emit("guard_degraded", guard="mailbox", error=sentence)
+    return mail
+
+
+def _sessions(house: House, now: int, pending: list[Ask] | None) -> dict[str, Any]:
     """A fleet that cannot be listed is an empty list with the reason beside it. Source: spec/workers.md §4."""
     try:
-        rows = worker_rows(house, now)
+        rows = worker_rows(house, now, pending)
     except Unreadable as error:
         house.events.emit("fleet_list_degraded", error=str(error))
         return {"signal": [], "detail": {"count": 0, "workers": {}, "message": str(error)}}
@@ -91,12 +104,10 @@ def _schedules(house: House, now: int) -> dict[str, Any]:
         return _unreadable(error)
 
 
-def _asks(house: House, now: int) -> dict[str, Any]:
+def _asks(mail: Mail | Unreadable, now: int) -> dict[str, Any]:
     """A question that is settled, or waits for nobody any more, is a change; its age and what is left of it are not."""
-    try:
-        mail = house.mailbox.pending(now, house.fleet.living)
-    except Unreadable as error:
-        return _unreadable(error)
+    if isinstance(mail, Unreadable):
+        return _unreadable(mail)
     detail: dict[str, Any] = {ask.id: _ask_detail(ask, now) for ask in mail.pending}
     detail |= {"stranded": [ask.id for ask in mail.stranded]} if mail.stranded else {}
     return {"signal": {"pending": [ask.id for ask in mail.pending]}, "detail": detail}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import socket
 import time
 
 from looop.session.light import dumps, loads
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+
 CONNECT_S = 1.0
 _CROWDED_S = 0.02
-_NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)  # who asks must not die because a supervisor just did
 
 
 class Unanswered(Exception):
@@ -18,6 +20,8 @@ class Unanswered(Exception):
 
 def connect(path: str) -> socket.socket:
     """A connection to the supervisor at `path`. Raises Unanswered."""
+    import socket  # costs 2 ms, and whoever lists sessions talks to none
+
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(CONNECT_S)
     deadline = time.monotonic() + CONNECT_S
@@ -42,9 +46,12 @@ def converse(
     connection: socket.socket, request: dict[str, object], timeout_s: float
 ) -> tuple[dict[str, object], bytes]:
     """As `ask`, on an open connection, with what came behind the answer."""
+    import socket
+
+    no_signal = getattr(socket, "MSG_NOSIGNAL", 0)  # who asks must not die because a supervisor just did
     connection.settimeout(timeout_s)
     try:
-        connection.sendall(dumps(request).encode("ascii") + b"\n", _NO_SIGNAL)
+        connection.sendall(dumps(request).encode("ascii") + b"\n", no_signal)
         heard = b""
         while b"\n" not in heard:
             chunk = connection.recv(65536)

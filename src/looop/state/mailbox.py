@@ -103,9 +103,9 @@ class Mailbox:
         pending = [ask for ask in asks if not _is_stranded(ask, lives)]
         return Mail(pending, damaged, [ask for ask in asks if _is_stranded(ask, lives)])
 
-    def fresh_damage(self, now: int) -> list[str]:
-        """What is damaged and was not returned here before: a process says it once. Raises Unreadable."""
-        fresh = [sentence for sentence in self._open(now)[1] if sentence not in self._heard]
+    def unheard(self, damaged: list[str]) -> list[str]:
+        """Those of these sentences that were not returned here before: a process says each once."""
+        fresh = [sentence for sentence in damaged if sentence not in self._heard]
         self._heard.update(fresh)
         return fresh
 
@@ -133,18 +133,19 @@ class Mailbox:
     def refusal(self, question: Ask, since: int) -> Settled | None:
         """What a person last answered to this question, if it was a no; None while it is open or its answer is owed.
 
-        The same question has the same key, and the same worker or the same words. Two answers of one second that differ
-        are no refusal: in doubt it is asked. Raises Unreadable.
+        The same question has the same key, and the same worker or the same words about the same thing. Two answers of
+        one second that differ are no refusal: in doubt it is asked. Raises Unreadable.
         """
         if not question.key or self._known(question, since):
             return None
         names = names_in(self._store, "asks", ".json")
         found = [*self._pairs("asks", names, question.key), *self._archived(question.key)]
+        same = question.prompt, question.reference
         said = [
             pair
             for pair in found
             if pair.ask.key == question.key
-            and (pair.ask.worker == question.worker or pair.ask.prompt == question.prompt)
+            and (pair.ask.worker == question.worker or (pair.ask.prompt, pair.ask.reference) == same)
             and pair.answer.outcome == "answered"
         ]
         latest = max((pair.answer.ts for pair in said), default=0)
@@ -189,7 +190,7 @@ class Mailbox:
         if self.answer_of(ask_id) is None:
             self._require_waiting(ask, living)
         record = self._settle(ask, Answer(answer=text, ts=now), force=force)
-        if self.is_gone(ask_id):
+        if self.is_gone(ask_id) and self.put_away(ask_id) is None:
             self._store.swap(_answer_key(ask_id), record, None)
             raise Missing(f"ask {ask_id} was withdrawn while it was answered")
         return ask
@@ -277,8 +278,8 @@ class Mailbox:
 
     def _next_id(self, worker: str) -> str:
         """The id above all that this worker has used, wherever they are by now. See Note [Two at once]."""
-        folders = ("asks", "answers", _ARCHIVE)
-        return next_numbered(worker, [name for folder in folders for name in names_in(self._store, folder, ".json")])
+        names = [name for folder in ("asks", "answers", _ARCHIVE) for name in names_in(self._store, folder, ".json")]
+        return next_numbered(worker, [name.removesuffix(".answer") for name in names])
 
     def _known(self, question: Ask, since: int) -> Ask | None:
         """The newest question of that worker and key, if it is still the same one. See Note [The same question]."""
@@ -296,7 +297,8 @@ class Mailbox:
     def _adopt(self, ask: Ask, generation: int) -> bool:
         """Give an unchanged question another generation; of many at once one does. See Note [Stranded]."""
         blob = self._store.read(_ask_key(ask.id))
-        if blob is None or decode_record(blob.data, _ask_key(ask.id), Ask) != ask:
+        found = decode_record(blob.data, _ask_key(ask.id), Ask) if blob else None
+        if blob is None or not isinstance(found, Ask) or replace(found, id=ask.id) != ask:
             return False
         adopted = encode_bare(replace(ask, generation=generation))
         return ask.generation == generation or self._store.swap(_ask_key(ask.id), blob.data, adopted)

@@ -6,6 +6,11 @@ Note [Keeping the book small]
 What a target was told of an ask that waits must not be forgotten, or it is told again. So a book that has grown is not
 rotated blindly: its old text goes to `notices.jsonl.1`, and then the rows that still matter take its place, in one
 step.
+
+Note [Torn and damaged]
+A line that has a beginning and no end was cut off by a crash. It is left out: what it announced was not done, for that
+begins when it is on disk. Any other line that is no row may have said that something was sent, so the file counts as
+one that cannot be read.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +18,7 @@ from typing import TypeVar
 
 import msgspec
 
+from looop.model.errors import Corrupt
 from looop.model.notices import Nonce, Notice
 from looop.state.codec import encode_record
 from looop.store.protocol import Store
@@ -33,7 +39,7 @@ class Notices:
         self._least = MOST_BYTES
 
     def rows(self) -> list[Notice]:
-        """All rows; a damaged line, such as a torn last one, announced nothing that was sent. Raises Unreadable."""
+        """All rows, without torn lines. Raises Unreadable, Corrupt."""
         return _lines(self._store, BOOK, Notice)
 
     def append(self, row: Notice) -> int:
@@ -43,7 +49,7 @@ class Notices:
     def shrink(self, size: int, keep: Callable[[Sequence[Notice]], list[Notice]]) -> None:
         """Leave out what `keep` does, should the book be large. See Note [Keeping the book small].
 
-        Raises Unreadable, Unwritable.
+        Raises Unreadable, Corrupt, Unwritable.
         """
         if size <= self._least:
             return
@@ -64,7 +70,7 @@ class Nonces:
     def take(self, nonce: Nonce, since: int) -> bool:
         """Put it on record; False when it is there, or when there are too many. Those signed before `since` go.
 
-        Raises Unreadable, Unwritable.
+        Raises Unreadable, Corrupt, Unwritable.
         """
         rows = _lines(self._store, NONCES, Nonce)
         fresh = [row for row in rows if row.ts >= since]
@@ -78,11 +84,19 @@ class Nonces:
 
 
 def _lines(store: Store, key: str, kind: type[T]) -> list[T]:
+    """The rows of a file. Raises Unreadable, and Corrupt as Note [Torn and damaged] says."""
     blob = store.read(key)
     rows = []
-    for line in blob.data.split(b"\n") if blob else ():
+    for n, line in enumerate(blob.data.split(b"\n") if blob else (), 1):
+        if _is_torn(line):
+            continue
         try:
             rows.append(msgspec.json.decode(line, type=kind))
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            continue
+            raise Corrupt(f"{key}: line {n} is damaged, and nobody knows what it said: mend or remove it") from None
     return rows
+
+
+def _is_torn(line: bytes) -> bool:
+    text = line.rstrip(b"\0")
+    return not text or (text.startswith(b"{") and not text.endswith(b"}"))

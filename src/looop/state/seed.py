@@ -142,6 +142,8 @@ GITIGNORE = """\
 /verify/
 /tick.log*
 /events.jsonl*
+/notices.jsonl*
+/notify.token
 .*
 !.gitignore
 __pycache__/

@@ -9,7 +9,7 @@ from looop.rules.answers import is_refusal, state_of
 
 REFUSALS = [
     *("no", "No", "NO!", "n", "N.", " no \n", "nope", "never", "Never!", "deny", "denied", "refuse", "refused"),
-    *("reject", "rejected", "cancel", "abort", "stop", "Stop.", "don't", "don’t", "Do not", "not now", "not yet"),
+    *("reject", "rejected", "don't", "don’t", "Do not", "not now", "not yet"),
     *("no.", "no, not before Monday", "no,thanks", "no; ask again tomorrow", "no: too risky", "no - too risky"),
     *("no — later", "no – later", "no-", "no\nbecause of the freeze", "no\r\nreally", "no .", "no not that", "no way"),
     *("no never", "no thanks", "no thank you", "No thanks, I will do it", "no. Wait for review"),
@@ -28,7 +28,7 @@ OTHERS = [
         "nö",
         "neither",
     ),
-    *("no.2", "denying nothing", "n/a", "nn", "abort? no", "not", "do", "refuses"),
+    *("no.2", "denying nothing", "n/a", "nn", "abort? no", "not", "do", "refuses", "stop", "Stop.", "cancel", "abort"),
 ]
 
 
@@ -60,7 +60,7 @@ def test_a_no_may_have_any_reason(mark: str, reason: str) -> None:
     assert is_refusal(f"no{mark}{reason}")
 
 
-@given(st.sampled_from(["no", "n", "never", "stop"]), st.text(st.characters(categories=("L", "N")), min_size=1))
+@given(st.sampled_from(["no", "n", "never", "deny"]), st.text(st.characters(categories=("L", "N")), min_size=1))
 def test_a_longer_word_is_another_word(word: str, more: str) -> None:
     """A refusal is a word of its own, unless what follows completes another refusal."""
     assert not is_refusal(word + more) or (word + more).lower() in ("no", "nope", "never")

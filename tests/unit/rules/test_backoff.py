@@ -149,3 +149,16 @@ def test_a_failure_counts_on(before: Backoff | Fault | None, fails: int) -> None
 def test_a_first_failure_is_not_armed(last: Fault | None) -> None:
     """Only a decide over the world decided last needs arming. Source: spec/edge-cases.md item 267."""
     assert not after_failure(world(), Memory(last_hash=last), NOW).armed
+
+
+def test_a_cut_wait_of_a_clock_that_moved_back_is_mended_too() -> None:
+    """The edit ends the wait, and the record no longer lies in the future. Source: spec/edge-cases.md items 31, 37."""
+    verdict = wait(Backoff("old policy", fails=3, ts=NOW + 3600))
+    cut = Note("backoff_cut", {"fails": 3})
+    assert verdict == Verdict(idle=False, notes=(cut,), backoff=Backoff("old policy", fails=3, ts=NOW))
+
+
+@pytest.mark.parametrize("source", ["", "agent", "reflex tests#0"])
+def test_a_failure_says_whose_it_is(source: str) -> None:
+    """The record names who failed, so that only they wait. Source: spec/beat.md §6.2."""
+    assert after_failure(world(), Memory(), NOW, source) == Backoff("p", fails=1, ts=NOW, source=source)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from looop.model.errors import Invalid
 from looop.model.records import Schedule
+from looop.rules import cron
 from looop.rules.due import MOST_BEHIND, ON_TIME_S, STEP_S, Before, next_due, probe, ran
 
 HOUR, DAY = 3600, 86400
@@ -292,3 +293,15 @@ def test_the_bound_on_a_clock_that_steps_back() -> None:
     shown = Before(run(2), run(2))
     assert probe(hourly(), START + 2 * HOUR - STEP_S, zone_of, shown)[0] == run(2)
     assert probe(hourly(), START + 2 * HOUR - STEP_S - 1, zone_of, shown)[0] == {"run": None}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["one", "all"])
+def test_what_was_missed_is_counted_once_and_not_with_every_beat(policy: str) -> None:
+    """Three hundred schedules after months down: while nothing is decided, each further look walks no calendar."""
+    lines = [f"{n % 60} {n // 60} * * *" for n in range(300)]
+    schedules = [Schedule(cron=line, tz="Europe/Berlin", anchor=START - 120 * DAY, catch_up=policy) for line in lines]
+    first = [probe(schedule, START, zone_of, Before()) for schedule in schedules]
+    walks = cron.count.cache_info().misses, cron.earlier.cache_info().misses
+    assert [probe(schedule, START, zone_of, Before()) for schedule in schedules] == first
+    assert (cron.count.cache_info().misses, cron.earlier.cache_info().misses) == walks

@@ -4,10 +4,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from looop.config.knobs import Knobs
 from looop.model.facts import FACTS
 from looop.model.records import AttemptLedger, Backoff, Fault, NoopMark
 from looop.model.world import World
-from looop.rules.gates import HOUR_S, Limits, Memory, Note, Verdict, after_failure, weigh, with_attempt
+from looop.rules.gates import (
+    HOUR_S,
+    Limits,
+    Memory,
+    Note,
+    Verdict,
+    after_failure,
+    waits_for_another,
+    weigh,
+    with_attempt,
+)
 
 NOW = 1_790_000_000
 HERE = World(hash="here", policy_hash="policy", items={}, policy={}, readings={})
@@ -81,6 +92,7 @@ def test_force_does_not_outlive_its_beat() -> None:
         (NoopMark(ts=NOW - 21599, hash="here"), Limits(), False),
         (NoopMark(ts=NOW - 60, hash="here"), Limits(noop_ttl_s=60), True),
         (NoopMark(ts=NOW - 60, hash="here"), Limits(noop_ttl_s=61), False),
+        (NoopMark(ts=NOW - 1, hash="here"), Limits(noop_ttl_s=1), True),
         (NoopMark(ts=0, hash="here"), Limits(noop_ttl_s=0), False),
         (NoopMark(ts=0, hash="elsewhere"), Limits(), False),
         (NoopMark(hash="here"), Limits(), True),
@@ -122,6 +134,40 @@ def test_a_forced_decide_that_failed_stays_armed() -> None:
 def test_success_disarms() -> None:
     """With the record gone, the unchanged world is skipped. Source: spec/edge-cases.md items 33, 267."""
     assert ask(SAME, now=NOW + 60).idle
+
+
+@pytest.mark.parametrize(
+    ("memory", "waits"),
+    [
+        (Memory(last_hash="before", backoff=Backoff("policy", fails=1, ts=NOW)), True),
+        (Memory(last_hash="here", backoff=Backoff("policy", fails=1, ts=NOW, armed=True)), True),
+        (Memory(last_hash="before", backoff=BROKEN), True),
+        (SAME, False),
+        (Memory(last_hash="before"), False),
+        (Memory(last_hash="before", backoff=Backoff("elsewhere", fails=1, ts=NOW)), False),
+        (Memory(last_hash="before", backoff=Backoff("policy", fails=1, ts=NOW - 60)), False),
+        (Memory(last_hash="before", attempts=AttemptLedger([NOW] * 120)), False),
+    ],
+)
+def test_only_a_backoff_is_a_wait(memory: Memory, waits: bool) -> None:
+    """Reflexes go on while an earlier failure waits, not while the world is unchanged or the hour is full."""
+    assert ask(memory).waits is waits
+
+
+@pytest.mark.parametrize(
+    ("earned", "asking", "another"),
+    [("", "agent", False), ("agent", "agent", False), ("reflex a#1", "agent", True), ("x", "agent", True)],
+)
+def test_a_wait_belongs_to_who_failed(earned: str, asking: str, another: bool) -> None:
+    """A wait is another's only when it says whose it is. Source: spec/beat.md §6.2."""
+    memory = Memory(backoff=after_failure(HERE, Memory(), NOW, earned))
+    assert waits_for_another(memory, asking) is another
+
+
+@pytest.mark.parametrize("record", [None, BROKEN, HIDDEN])
+def test_a_wait_without_a_record_is_nobodys(record: Fault | None) -> None:
+    """What cannot be read does not say who failed."""
+    assert not waits_for_another(Memory(backoff=record), "agent")
 
 
 def test_a_real_change_takes_the_place_of_an_armed_force() -> None:
@@ -170,6 +216,17 @@ def test_the_default_cap_is_120() -> None:
     assert ask(Memory(attempts=AttemptLedger([NOW] * 120))).idle
 
 
+def test_without_knobs_the_gates_judge_as_with_their_defaults() -> None:
+    """The limits of the gates are the knobs' own defaults. Source: spec/beat.md §6."""
+    knobs = Knobs()
+    assert Limits() == Limits(
+        noop_ttl_s=knobs.noop_ttl,
+        decides_per_hour=knobs.max_decides_per_hour,
+        backoff_cap_s=knobs.backoff_cap,
+        flap_streak=knobs.flap_streak,
+    )
+
+
 def test_attempts_are_counted_not_successes() -> None:
     """An attempt counts from when it is made, whatever becomes of it. Source: spec/edge-cases.md item 41."""
     memory = Memory()
@@ -192,7 +249,8 @@ def test_a_bad_entry_costs_only_itself(junk: object) -> None:
     assert not ask(memory, Limits(decides_per_hour=2)).idle
     notes = ask(memory, Limits(decides_per_hour=1)).notes
     assert notes[1:] == (Note("tick_capped", {"retry_in_s": 3590}),)
-    assert notes[0].name == "guard_degraded" and "2 entries" in notes[0].fields["error"]
+    fields = {"guard": "hourly cap", "error": "2 entries are no times and do not count"}
+    assert notes[0] == Note("guard_degraded", fields)
     assert with_attempt(memory, NOW).ts == [NOW - 10, NOW]
 
 

@@ -103,3 +103,20 @@ def test_every_message_is_bounded_and_harmless(found):
 def test_what_a_screen_would_obey_is_taken_out(text, said):
     """Escape sequences go, control and direction characters too; lines stay."""
     assert plain(text, 10) == said
+
+
+def test_one_question_always_fits():
+    """However long all its parts are, a question stands in its message with its options and how to answer it."""
+    long = ask(
+        f"{'w' * 64}-123456",
+        worker="w" * 64,
+        prompt="word " * 999,
+        reference="r" * 999,
+        options=["o" * 99] * 12,
+        urgency="irreversible",
+        expires=10**18,
+        default="d" * 99,
+    )
+    said = body([long, long], utc), body([long], utc)
+    assert all(f"looop answer {long.id}" in text and "9 oooo" in text for text in said)
+    assert max(map(len, said)) <= MOST_CHARS

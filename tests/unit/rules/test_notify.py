@@ -122,6 +122,22 @@ def test_an_ask_past_its_expiry_is_not_pushed():
     assert world.made == []
 
 
+@pytest.mark.parametrize(("expires", "pushed"), [(None, True), (NOON + 1, True), (NOON, False), (NOON - 1, False)])
+def test_an_ask_is_pushed_until_it_expires(expires, pushed):
+    """The second of its expiry is the first in which it is nobody's question."""
+    found = plan([ask("w-1", expires=expires)], [], NOON, wants(batch_s=0))
+    assert bool(found.pushes) is pushed
+
+
+def test_the_next_look_is_for_the_first_that_is_due():
+    """With one target that fails and one that is told, the sooner of retry and nudge is the next time."""
+    world = World(wants("a", "b", batch_s=0))
+    world.raised("w-1")
+    for target, outcome in (("a", "failed"), ("b", "sent")):
+        world.note(Push(target, "new", ["w-1"]), outcome)
+    assert world.look() == Plan([], NOON + 30)
+
+
 def test_each_target_is_told():
     """Every target gets its own push, and its own retries."""
     world = World(wants("a", "b", nudge_s=0, batch_s=0))
@@ -186,6 +202,10 @@ def test_a_failed_push_is_made_again_later_and_later():
     world.raised("w-3")
     world.until(NOON + 4001)
     assert world.times("new")[-1] == 4000
+    world.outcome = "failed"
+    world.raised("w-4")
+    world.until(NOON + 4100)
+    assert world.times("new")[-3:] == [4001, 4031, 4091]
 
 
 @pytest.mark.parametrize("outcome", ["cut off", "unknown"])
@@ -199,6 +219,37 @@ def test_a_push_whose_end_is_not_known_is_not_made_again(outcome):
     world.outcome = "sent"
     world.until(NOON + 5 * HOUR)
     assert world.times("nudge") == [4 * HOUR]
+
+
+def test_a_target_that_may_not_answer_is_left_alone_for_a_while():
+    """An end that nobody knows delays the next message to that target as a failure does."""
+    world = World(wants(batch_s=0, nudge_s=0))
+    world.outcome = "unknown"
+    world.raised("w-1")
+    world.until(NOON + 10)
+    world.raised("w-2")
+    world.until(NOON + 60)
+    assert world.times("new") == [0, 30]
+
+
+def test_nudges_that_were_cut_off_count():
+    """A nudge that may have arrived doubles the pause like one that did."""
+    world = World(wants(batch_s=0))
+    world.outcome = "cut off"
+    world.raised("w-1")
+    world.until(NOON + 2 * DAY_S)
+    assert world.times("nudge") == [4 * HOUR, 12 * HOUR, 28 * HOUR]
+
+
+def test_only_a_nudge_puts_off_a_nudge():
+    """What is new does not delay the nudge of an older ask, and the newer ask's nudge waits for its turn."""
+    world = World(wants(batch_s=0, nudge_s=HOUR))
+    world.raised("w-1")
+    world.until(NOON + HOUR // 2)
+    world.raised("w-2")
+    world.until(NOON + 3 * HOUR - 1)
+    assert world.times("nudge") == [HOUR, 2 * HOUR]
+    assert [push.asks for _, push, _ in world.made[2:]] == [["w-1"], ["w-2"]]
 
 
 def test_a_failed_nudge_does_not_count():
@@ -219,6 +270,39 @@ def test_a_clock_that_was_set_back_delays_nothing():
     world.asks["w-1"] = ask("w-1", NOON + DAY_S)
     world.work()
     assert world.times("new") == [0]
+
+
+@pytest.mark.parametrize("outcome", ["failed", "unknown", "sent"])
+def test_rows_of_a_clock_that_was_far_ahead_silence_nothing(outcome):
+    """What was put on record in a year to come neither holds back what is new nor the nudge of what is old."""
+    world = World(wants(batch_s=0), NOON + 3650 * DAY_S)
+    world.raised("w-1")
+    world.outcome = outcome
+    world.work()
+    world.now, world.outcome = NOON, "sent"
+    world.raised("w-2")
+    world.until(NOON + DAY_S)
+    assert {"w-1", "w-2"} <= {name for when, push, _ in world.made if when < NOON + DAY_S for name in push.asks}
+    nudges = [when for when in world.times("nudge") if when < DAY_S]
+    assert len(nudges) in (2, 3, 4)
+
+
+def test_a_step_back_of_the_clock_makes_no_message():
+    """A clock that is set right by a minute brings no nudge before its time."""
+    world = World(wants(batch_s=0))
+    world.raised("w-1")
+    world.work()
+    world.now = NOON - 60
+    world.until(NOON + 4 * HOUR - 1)
+    assert len(world.made) == 1
+
+
+def test_a_nudge_that_never_comes_is_no_date():
+    """Quiet hours are looked up for no year that a calendar does not have."""
+    world = World(wants(offset_s=berlin, nudge_s=(10**12 - 1) * DAY_S, quiet=NIGHT))
+    world.raised("w-1")
+    world.until(NOON + 2 * DAY_S)
+    assert len(world.made) == 1
 
 
 def test_quiet_hours_put_everything_off_to_their_end():
@@ -251,7 +335,7 @@ def test_quiet_hours_follow_the_clock_on_the_wall(now, quiet, end):
 
 
 @given(st.integers(at("2026-03-27T00:00"), at("2026-03-31T00:00")), st.integers(0, 1439), st.integers(0, 1439))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_the_end_of_quiet_hours_is_outside_of_them_and_not_late(now, begins, ends):
     """Whenever and whatever: at the end it is not quiet, and it was quiet in every minute before."""
     if begins == ends:

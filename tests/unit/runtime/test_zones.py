@@ -90,6 +90,14 @@ def test_a_zone_without_a_name_is_asked_for(value: str) -> None:
         local_zone({"TZ": value})
 
 
+def test_a_variable_that_names_the_machines_own_file_says_nothing(tmp_path: Path) -> None:
+    """`TZ=:/etc/localtime`, which spares programs a look at that file, is the zone the file is a link to."""
+    localtime = tmp_path / "localtime"
+    localtime.symlink_to("/usr/share/zoneinfo/Asia/Tokyo")
+    for value in (f":{localtime}", str(localtime)):
+        assert local_zone({"TZ": value}, str(localtime)) == "Asia/Tokyo"
+
+
 def test_the_machines_zone_by_link(tmp_path: Path) -> None:
     """Without TZ what /etc/localtime points to counts, else the name in /etc/timezone; no such file means UTC."""
     link = tmp_path / "localtime"

@@ -13,6 +13,7 @@ from looop.store.memory import MemoryStore
 from looop.store.protocol import Blob, Entry
 
 LATER = 10**18
+HIGHEST = ("asks/w-12.json", "answers/w-12.json", "asks/archive/w-12.json", "asks/archive/w-12.answer.json")
 
 
 class Shaky(MemoryStore):
@@ -105,13 +106,13 @@ def test_a_question_is_written_without_what_is_empty(store: Shaky, box: Mailbox)
     }
 
 
-@pytest.mark.parametrize("highest", ["asks/w-12.json", "answers/w-12.json", "asks/archive/w-12.json"])
+@pytest.mark.parametrize("highest", HIGHEST)
 def test_a_number_is_never_used_again(store: Shaky, box: Mailbox, highest: str) -> None:
     """The next number is above all in asks, answers and the archive, whichever of them lingers.
 
     Source: spec/workers.md §9; design §3 row 10.
     """
-    for used in ("asks/w-2.json", "answers/w-3.json", "asks/archive/w-4.json", "asks/archive/w-50.answer.json"):
+    for used in ("asks/w-2.json", "answers/w-3.json", "asks/archive/w-4.json", "asks/archive/w-5.answer.json"):
         store.write(used, b"{}")
     store.write(highest, b"{}")
     assert asked(box) == "w-13"
@@ -263,10 +264,10 @@ def test_records_of_a_newer_version_are_read_and_said(store: Shaky, box: Mailbox
 def test_damage_is_said_once_in_a_process(store: Shaky, box: Mailbox) -> None:
     """What was said at one beat is not said again at the next, new damage is. Source: edge case 212."""
     store.write("asks/w-1.json", b"{")
-    assert len(box.fresh_damage(8)) == 1
+    assert len(box.unheard(box.pending(8).damaged)) == 1
     store.write("asks/w-2.json", b"{")
-    assert ["w-2" in sentence for sentence in box.fresh_damage(8)] == [True]
-    assert box.fresh_damage(8) == []
+    assert ["w-2" in sentence for sentence in box.unheard(box.pending(8).damaged)] == [True]
+    assert box.unheard(box.pending(8).damaged) == []
     assert len(box.pending(8).damaged) == 2
 
 
@@ -303,6 +304,43 @@ def test_putting_away_goes_on_where_it_was_cut_off(store: Shaky, box: Mailbox) -
     assert box.pending(8).pending == []
     assert box.archive(LATER) == ["w-1"]
     assert store.list("answers") == []
+
+
+def test_an_answer_without_its_question_is_not_taken_for_anothers(store: Shaky, box: Mailbox) -> None:
+    """A question that was removed by hand leaves its answer, which is put away: the next one has a number of its own.
+
+    Source: design §3 row 10, ids are never reused; edge case 272.
+    """
+    asked(box)
+    box.answer("w-1", "yes, that one", 6)
+    store.swap("asks/w-1.json", store.read("asks/w-1.json").data, None)  # type: ignore[union-attr]
+    box.archive(LATER)
+    assert asked(box) == "w-2"
+
+
+@pytest.mark.parametrize("moves", [1, 2])
+def test_an_answer_that_is_replaced_while_it_is_put_away_is_not_lost(store: Shaky, box: Mailbox, moves: int) -> None:
+    """The question is in the archive, or both are, when the forced answer has been written: it stands, there or here.
+
+    Source: design §3 row 10; edge case 201.
+    """
+    asked(box)
+    box.answer("w-1", "yes", 6)
+    swap = store.swap
+
+    def put_away(key: str, old: bytes, new: bytes | None) -> bool:
+        store.swap = swap  # type: ignore[method-assign]
+        done = swap(key, old, new)
+        store.move("asks/w-1.json", "asks/archive/w-1.json")
+        if moves == 2:
+            store.move("answers/w-1.json", "asks/archive/w-1.answer.json")
+        return done
+
+    store.swap = put_away  # type: ignore[method-assign]
+    box.answer("w-1", "no", 7, force=True)
+    box.archive(LATER)
+    found = box.put_away("w-1")
+    assert found is not None and found.answer == Answer("no", 7)
 
 
 def test_the_archive_replaces_nothing(store: Shaky, box: Mailbox) -> None:

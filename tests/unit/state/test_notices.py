@@ -2,7 +2,7 @@
 
 import pytest
 
-from looop.model.errors import Unreadable
+from looop.model.errors import Corrupt, Unreadable
 from looop.model.notices import Nonce, Notice
 from looop.state.notices import BOOK, NONCES, Nonces, Notices
 from looop.store.files import FileStore
@@ -29,15 +29,38 @@ def test_rows_come_back_in_their_order():
     )
 
 
-def test_a_damaged_line_is_left_out():
-    """A torn line announced nothing that was sent: the push starts after its row is on disk."""
+@pytest.mark.parametrize(
+    "torn", [b"{", b'{"ts":2,"target"', b'{"ts":2,"target":"\xc3', b'{"ts":2,"ta\0\0\0', b"\0\0\0", b""]
+)
+def test_a_torn_line_is_left_out(torn):
+    """What a crash cut off, or a file system filled up with zeros, announced nothing that was sent."""
     store = open_memory()
     book = Notices(store)
     book.append(row(1))
-    store.append(BOOK, b'{"ts":2,"target"\n')
-    store.append(BOOK, b"\xff\xfe\n")
+    store.append(BOOK, torn + b"\n")
     book.append(row(3))
     assert book.rows() == [row(1), row(3)]
+
+
+@pytest.mark.parametrize("line", [b"\xff\xfe", b"[]", b'{"ts":1}', b"1", b'{"ts":"1","target":"}'])
+def test_a_book_that_holds_something_else_is_not_an_empty_one(line):
+    """A line that no crash leaves behind may have been a row: nobody knows what was sent, and which line that is."""
+    store = open_memory()
+    book = Notices(store)
+    book.append(row(1))
+    store.append(BOOK, line + b"\n")
+    book.append(row(3))
+    with pytest.raises(Corrupt, match=r"notices\.jsonl: line 2"):
+        book.rows()
+
+
+def test_replies_are_not_taken_over_nonces_that_cannot_be_told():
+    """A damaged record of replies lets none in twice: it lets none in."""
+    store = open_memory()
+    assert Nonces(store).take(Nonce(100, "abcdefgh"), 0)
+    store.append(NONCES, b"garbage\n")
+    with pytest.raises(Corrupt, match="line 2"):
+        Nonces(store).take(Nonce(100, "other-nonce"), 0)
 
 
 def test_an_unreadable_book_is_not_an_empty_one(tmp_path):

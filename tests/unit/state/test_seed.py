@@ -255,3 +255,9 @@ def test_git_ignores_scratch_and_keeps_policy(tmp_path):
     )
     ours = [key for key in WHOLE if not key.startswith("asks/")]
     assert sorted(seen.stdout.split("\n")[:-1]) == sorted(kept + ours)
+
+
+def test_what_must_not_leave_the_machine_is_ignored_by_git():
+    """A data dir that is kept in git keeps the token that signs answers, and the book of pushes, out of it."""
+    ignored = seeds.GITIGNORE.split("\n")
+    assert {"/notify.token", "/notices.jsonl*"} <= set(ignored)

@@ -249,6 +249,14 @@ def test_what_is_given_up_is_not_taken_over(store: MemoryStore, box: Mailbox) ->
     assert ids(box.strand(alive(w=BORN + 9), 6, 20)) == ["w-1"]
 
 
+def test_a_question_goes_by_the_name_of_its_file(store: MemoryStore, box: Mailbox) -> None:
+    """A record that was copied, and so has another's id in it, is taken over and given up like any other."""
+    asked(box, generation=BORN, key="k")
+    store.write("asks/w-2.json", store.read("asks/w-1.json").data)  # type: ignore[union-attr]
+    assert asked(box, key="k", ts=BORN + 9, generation=BORN + 9, since=BORN + 9) == "w-2"
+    assert ids(box.strand(alive(), BORN + 99, BORN + 99)) == ["w-1", "w-2"]
+
+
 def test_a_question_taken_over_meanwhile_is_not_given_up(store: MemoryStore, box: Mailbox) -> None:
     """Between the look at a question and the step that gives it up somebody took it over: it stays."""
     asked(box, generation=BORN, key="k")
@@ -296,6 +304,7 @@ def test_a_refusal_is_remembered(box: Mailbox) -> None:
             ("v", "Drop it?", True),
             ("v", "Drop that?", False),
         ):
+            assert box.refusal(question("v", "Drop it?", key="k", ts=9, reference="orders"), 0) is None
             found = box.refusal(question(worker, words, key="k", ts=9), 0)
             assert (found.ask.id if found else None) == ("w-1" if is_refused else None), (worker, words)
         assert box.refusal(question(prompt="Drop it?", key="other"), 0) is None

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import select
 import signal
 import stat
 import threading
@@ -14,7 +15,8 @@ import pytest
 from looop.model.errors import Unreadable, Unwritable
 from looop.store import fsio
 from looop.store.files import FileStore
-from looop.store.fsio import Disk, temp_name
+from looop.store.fsio import Disk, is_temp_name, temp_name
+from looop.store.protocol import Entry
 from tests.fakes.disk import FailingDisk, TearingDisk, WatchedDisk
 
 
@@ -37,6 +39,10 @@ def umask():
 
 def mode(*parts):
     return stat.S_IMODE(os.stat(os.path.join(*parts)).st_mode)
+
+
+def open_files():
+    return sorted(os.listdir("/dev/fd"))
 
 
 def put(path, data=b"1"):
@@ -174,6 +180,22 @@ class TestModes:
         store.swap("a", b"2", b"3")
         assert mode(root, "a") == 0o600
 
+    def test_a_new_file_is_readable_by_all(self, store, root):
+        """Without a umask a new file has mode 0644, and so has a folder's lock."""
+        before = os.umask(0)
+        try:
+            store.create("a", b"1")
+        finally:
+            os.umask(before)
+        assert (mode(root, "a"), mode(root, ".dirlock")) == (0o644, 0o644)
+
+    @pytest.mark.parametrize(("bits", "executable"), [(0o700, True), (0o610, True), (0o601, True), (0o666, False)])
+    def test_executable_is_what_anybody_may_run(self, store, root, bits, executable):
+        """A value is executable when its owner, its group or the others may run it."""
+        store.write("a", b"1")
+        os.chmod(f"{root}/a", bits)
+        assert [entry.executable for entry in store.list("")] == [executable]
+
     def test_executable_is_0755(self, store, root, umask):
         """An executable value has mode 0755 whatever it had before and whatever the umask is."""
         store.write("a", b"1")
@@ -301,7 +323,7 @@ class TestLinks:
         """A link to nowhere is listed with size -1 and reads as absent."""
         os.makedirs(root)
         os.symlink("nowhere", f"{root}/a")
-        assert [(entry.name, entry.size, entry.mtime_ns) for entry in store.list("")] == [("a", -1, -1)]
+        assert store.list("") == [Entry("a", -1, -1, False)]
         assert store.read("a") is None
 
     def test_one_to_itself_is_unreadable(self, store, root):
@@ -415,6 +437,49 @@ class TestRefusals:
         FileStore(root, FailingDisk("sync_folder", errno.EINVAL)).write("box/a", b"1")
         assert FileStore(root).read("box/a").data == b"1"
 
+    @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+    def test_what_is_refused_is_said(self, store, root, number):
+        """A change that is refused names its paths and the reason, in one sentence."""
+        store.write("a", b"1")
+        refusing = FileStore(root, FailingDisk("rename", number))
+        with pytest.raises(Unwritable) as caught:
+            refusing.write("a", b"2")
+        assert str(caught.value) == f"cannot write '{root}/a': {os.strerror(number)}"
+        with pytest.raises(Unwritable) as caught:
+            refusing.move("a", "b")
+        assert str(caught.value) == f"cannot move '{root}/a' to '{root}/b': {os.strerror(number)}"
+        assert store.read("a").data == b"1"
+
+    @pytest.mark.parametrize("call", ["scan", "unlink"])
+    def test_debris_that_cannot_be_removed_is_no_failure(self, root, call):
+        """Sweeping is best effort: a value can be written where nothing can be listed or removed."""
+        put(f"{root}/{temp_name()}")
+        FileStore(root, FailingDisk(call, errno.EACCES)).write("a", b"1")
+        assert FileStore(root).read("a").data == b"1"
+
+    def test_a_refused_close_of_the_lock_is_no_failure(self, root):
+        """The change is made and the lock is given back, whatever the system says to the close."""
+        store = FileStore(root)
+        store.write("a", b"1")
+        closing = WatchedDisk()
+        FileStore(root, closing).write("a", b"2")
+        last = FailingDisk(len(closing.calls), errno.EIO)
+        FileStore(root, last).write("a", b"3")
+        assert (last.calls[-1], store.read("a").data) == ("close", b"3")
+
+    def test_a_failed_undo_does_not_hide_the_failure(self, root):
+        """Where a torn line cannot be cut off either, the reason of the failure is told; the next line stands alone."""
+
+        class Stuck(TearingDisk):
+            def truncate(self, fd, size):
+                raise OSError(errno.EIO, "no truncate")
+
+        FileStore(root).write("log", b"1\n")
+        with pytest.raises(Unwritable, match="part of the line"):
+            FileStore(root, Stuck()).append("log", b"22222\n")
+        FileStore(root).append("log", b"3\n")
+        assert FileStore(root).read("log").data == b"1\n222\n3\n"
+
     def test_the_sentence_stays_one_line(self, store, root):
         """A name with a newline in it does not break the message in two."""
         os.makedirs(f"{root}/a\nb")
@@ -435,6 +500,77 @@ class TestRefusals:
         with pytest.raises(Unwritable, match="part of the line"):
             store.append("log", b"22222\n")
         assert store.read("log").data == b"1\n"
+
+
+class TestLongWaits:
+    def test_a_lock_that_is_never_given_back_is_an_error(self, root, monkeypatch):
+        """Whoever waits for longer than any change takes is told so, and holds nothing.
+
+        Source: spec/edge-cases.md item 245.
+        """
+        os.mkdir(root)
+        holder = Disk().lock(f"{root}/.dirlock")
+        monkeypatch.setattr(fsio, "_PATIENCE_S", 0)
+        before = open_files()
+        with pytest.raises(Unwritable, match="another process has held its lock for 0 s"):
+            FileStore(root).write("a", b"1")
+        assert open_files() == before
+        os.close(holder)
+        FileStore(root).write("a", b"1")
+
+    def test_the_pauses_grow_to_a_hundredth_of_a_second(self, root, monkeypatch):
+        """A short wait costs half a millisecond, a long one a hundred looks a second."""
+        os.mkdir(root)
+        holder = Disk().lock(f"{root}/.dirlock")
+        pauses = []
+
+        def pause(_readers, _writers, _errors, seconds):
+            pauses.append(round(seconds, 5))
+            if len(pauses) == 10:
+                os.close(holder)
+
+        monkeypatch.setattr(select, "select", pause)
+        os.close(Disk().lock(f"{root}/.dirlock"))
+        assert pauses[:3] == [0.0005, 0.00075, 0.00113]
+        assert pauses[-2:] == [0.01, 0.01]
+
+
+class TestCalls:
+    def test_a_value_read_in_parts_is_whole(self, store, monkeypatch):
+        """When the system gives a value in parts, all parts arrive and nothing else."""
+        store.write("a", b"0123456789")
+        real = os.read
+        monkeypatch.setattr(os, "read", lambda fd, size: real(fd, min(size, 3)))
+        assert store.read("a").data == b"0123456789"
+
+    def test_no_descriptor_is_left_open(self, store, root):
+        """Each call gives back what it opened, also when it fails."""
+        store.append("log", b"1\n")
+        os.mkfifo(f"{root}/pipe")
+        before = open_files()
+        store.write("a", b"1")
+        store.append("log", b"2\n")
+        store.read("a")
+        store.move("a", "box/b")
+        for key in ("pipe", "box"):
+            with pytest.raises(Unreadable):
+                store.read(key)
+            with pytest.raises(Unwritable):
+                store.append(key, b"1\n")
+        assert open_files() == before
+
+    def test_a_folder_is_synced_itself(self, tmp_path, monkeypatch):
+        """It is the folder's own names that are brought to the medium."""
+        synced = []
+        monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_ino))
+        Disk().sync_folder(str(tmp_path))
+        assert synced == [os.stat(tmp_path).st_ino]
+
+    def test_only_its_own_names_are_debris(self):
+        """A name that only looks like a temporary one belongs to somebody."""
+        assert is_temp_name(temp_name())
+        for name in ("1-a-2.tmp", ".1-a-2", ".1-a-2.tmpx", ".1-a.tmp", ".1-a-2-3.tmp", ".x-a-2.tmp", ".1-a-x.tmp"):
+            assert not is_temp_name(name), name
 
 
 class TestFullSync:

@@ -47,7 +47,10 @@ def asks(ask_id: str | None, everything: bool, as_json: bool) -> None:
 @click.option("--option", type=int, metavar="N", help="The N-th of its options, counted from 1.")
 @click.option("--force", is_flag=True, help="Replace an answer that is there.")
 def answer(ask_id: str, text: tuple[str, ...], option: int | None, force: bool) -> None:
-    """Answer a question. TEXT is words, or standard input when there are none or a lone -."""
+    """Answer a question. TEXT is words, or standard input when there are none or a lone -.
+
+    Behind -- a word may begin with a dash.
+    """
     local = open_local()
     body = body_of(text, "answer").rstrip() if option is None else " ".join(text)
     say(local.answer(ask_id, body, option=option, force=force))

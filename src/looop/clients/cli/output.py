@@ -5,6 +5,7 @@ Text that came from outside may hold escape sequences. What a pipe or a file get
 terminal gets is made visible first. Lines we compose ourselves are clean wherever they go.
 """
 
+import fcntl
 import io
 import os
 import re
@@ -73,7 +74,7 @@ def hand_over(text: str) -> None:
 
 
 class Reader:
-    """Whoever reads our stdout, as a wish to end: it comes up when nobody does any more.
+    """Whoever reads our stdout, as a wish to end: it comes up when nobody does any more, or never did.
 
     Only the writing end of a pipe tells that; it turns readable then, which it never is otherwise.
     """
@@ -85,17 +86,18 @@ class Reader:
             self._gone.register(self._fd, 0)
 
     def requested(self) -> bool:
-        return self._fd >= 0 and bool(self._gone.poll(0))
+        return isinstance(sys.stdout, io.StringIO) or (self._fd >= 0 and bool(self._gone.poll(0)))
 
     def fileno(self) -> int:
         return self._fd
 
 
 def _writing_pipe() -> int:
-    """The descriptor of stdout where that is a pipe, -1 where it is something else, or nothing."""
+    """The descriptor of stdout where that is a pipe that is only written, -1 where it is something else, or nothing."""
     try:
         fd = sys.stdout.fileno()
-        return fd if stat.S_ISFIFO(os.fstat(fd).st_mode) else -1
+        only_written = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY
+        return fd if only_written and stat.S_ISFIFO(os.fstat(fd).st_mode) else -1
     except (OSError, ValueError):
         return -1
 

@@ -1,9 +1,9 @@
 """Taking signed replies over HTTP: `POST /answer`. The standard library's server, bounded in every direction.
 
 Note [Slow clients]
-A connection has five seconds in all, however it drips, and there are at most 32; those that come while all are
-taken wait in the kernel's queue. Nothing wakes while nobody calls. Of a body that is too large some is read all the
-same: unread bytes would cost the sender our answer.
+A connection has five seconds in all, however it drips, and there are at most 32. Those that come while all are taken,
+or no descriptor is left, wait in the kernel's queue; without a thread left they are let go. Nothing wakes while nobody
+calls. Of a body that is too large some is read all the same: unread bytes would cost the sender our answer.
 """
 
 import select
@@ -26,7 +26,7 @@ from looop.model.errors import Invalid, Refused, Unwritable
 Talk = Callable[[str], object]
 PATH = "/answer"
 MOST_BYTES = 65536
-_MOST_CONNECTIONS, _PATIENCE_S, _DRAINED = 32, 5.0, 4 << 20
+_MOST_CONNECTIONS, _PATIENCE_S, _SCARCE_S, _DRAINED = 32, 5.0, 0.1, 4 << 20
 
 
 @contextmanager
@@ -80,19 +80,26 @@ class Server:
         try:
             connection, address = self._listener.accept()
         except OSError:
+            select.select([self._stop.fileno()], [], [], _SCARCE_S)
             return
         connection.settimeout(_PATIENCE_S)
         self._live[connection] = monotonic() + _PATIENCE_S
-        Thread(target=self._serve, args=(connection, address), daemon=True).start()
+        try:
+            Thread(target=self._serve, args=(connection, address), daemon=True).start()
+        except RuntimeError:
+            self._let_go(connection)
 
     def _serve(self, connection: socket.socket, address: Any) -> None:
         try:
             with suppress(OSError, ValueError):
                 Handler(connection, address, cast(Any, self))
         finally:
-            self._live.pop(connection, None)
-            _shut(connection)
-            connection.close()
+            self._let_go(connection)
+
+    def _let_go(self, connection: socket.socket) -> None:
+        self._live.pop(connection, None)
+        _shut(connection)
+        connection.close()
 
     def _time_left(self) -> float | None:
         """Seconds until somebody has to be cut off; where all places are taken, one is looked for soon."""
@@ -100,7 +107,7 @@ class Server:
         if not ends:
             return None
         left = max(min(ends) - monotonic(), 0.0)
-        return min(left, 0.1) if len(ends) >= _MOST_CONNECTIONS else left
+        return min(left, _SCARCE_S) if len(ends) >= _MOST_CONNECTIONS else left
 
     def _cut_off(self) -> None:
         now = monotonic()

@@ -1,0 +1,182 @@
+"""What is stopped at every point: an operation, the data dir it begins with, and how the places it dies at are counted.
+
+`python -m tests.crash.points` prints how many points each operation has. A point is a call of the disk, or the begin or
+the end of a process; the power is cut where something has just changed, in the three ways of `CUTS`.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from msgspec import Struct
+from msgspec.structs import replace
+
+from looop.config.file import Config
+from looop.state.house import House
+from looop.store.files import FileStore
+from looop.store.fsio import Disk
+from tests.crash.power import PowerDisk
+from tests.fakes.clock import StillClock
+from tests.fakes.crew import IDLE
+from tests.fakes.disk import Died, QuickDeath, QuickDisk, WatchedDisk
+from tests.fakes.house import Home
+from tests.sim.machine import Answer, Machine, SimFleet
+
+LOOKING = frozenset(("read", "stat", "scan", "tail", "lock", "extend", "close"))
+CUTS = {"all is lost": (0.0, 0.0), "names without content": (1.0, 0.0), "as it comes": (0.5, 0.5)}
+CONFIG = Config(tick_command="claude -p --output-format stream-json", worker_command=IDLE, max_daily_usd=1000)
+
+
+class Steady(Random):
+    """Commands succeed."""
+
+    def random(self) -> float:
+        return 0.5
+
+
+class Place:
+    """A data dir, and the world around it, which outlives the process that works there."""
+
+    def __init__(self, root: Path, disk: Disk) -> None:
+        self.root, self.clock = root, StillClock()
+        self.machine = Machine(disk, self.clock, Steady(1))  # type: ignore[arg-type]
+        self.fleet = SimFleet(disk, self.clock)  # type: ignore[arg-type]
+        self.with_runner = False
+        self.open(disk)
+
+    def open(self, disk: Disk) -> None:
+        """Another process begins here."""
+        self.machine.store = self.fleet._store = disk  # type: ignore[assignment]
+        self.store = FileStore(str(self.root), disk)
+        self.home = Home(self.root, clock=self.clock, disk=disk, processes=self.machine)
+        self.home.house = replace(self.home.house, fleet=self.fleet)
+        self.home.config = CONFIG if self.with_runner else Config()
+
+    @property
+    def house(self) -> House:
+        return self.home.house
+
+    def cut_power(self, disk: PowerDisk, way: str, rng: Random) -> None:
+        """What was not synced goes, run bundles whole; what ran is over."""
+        names, data = CUTS[way]
+        disk.cut(rng, names, data)
+        for file in self.root.glob("runs/*/*"):
+            file.write_bytes(b"")
+        for session in self.fleet.sessions:
+            self.fleet.orphan(session)
+        self.clock.reboot("boot-2")
+
+
+class Operation(Struct, frozen=True):
+    """What is stopped. `prepare` makes the data dir, once; `arrange` the world around it, for each point.
+
+    `reading` is how it stands for a fresh process: as before, as after, or one of so many truths `between`.
+    """
+
+    act: Callable[[Place], object]
+    reading: Callable[[Place], Any]
+    prepare: Callable[[Place], object] = lambda place: None
+    arrange: Callable[[Place], object] = lambda place: None
+    between: int = 0
+    again: bool = True
+    durable: bool = True
+
+
+class Stopped(Struct, frozen=True):
+    """A place where the operation was stopped before its `at`-th call; how it stood before, and how it stands after."""
+
+    place: Place
+    at: int
+    old: Any
+    new: Any
+    done: bool = False
+
+
+class Points(Struct, frozen=True):
+    """The points of one operation, whose data dirs are below `root`."""
+
+    operation: Operation
+    root: Path
+
+    def calls(self) -> list[str]:
+        """What the operation calls when nobody disturbs it."""
+        place = self._place("healthy", disk := WatchedDisk())  # type: ignore[no-untyped-call]
+        self.operation.act(place)
+        return disk.calls  # type: ignore[no-any-return]
+
+    def deaths(self) -> Iterator[Stopped]:
+        """The process dies after each of its calls that changed something: one that looked leaves the point before."""
+        calls, (old, new) = self.calls(), self._truths()
+        for at in points_of(calls):
+            if at > len(calls):
+                continue
+            place = self._place(str(at), QuickDeath(at))  # type: ignore[no-untyped-call]
+            with pytest.raises(Died):
+                self.operation.act(place)
+            place.open(QuickDisk())
+            yield Stopped(place, at, old, new)
+            shutil.rmtree(place.root)
+
+    def cuts(self) -> Iterator[Stopped]:
+        """The power fails after each call that changed something, and after the last, in each of the ways."""
+        calls, (old, new) = self.calls(), self._truths()
+        for at in points_of(calls):
+            for seed, way in enumerate(CUTS):
+                disk = PowerDisk(at)
+                place = self._place(f"{at}-{seed}", disk)
+                try:
+                    self.operation.act(place)
+                except Died:
+                    pass
+                place.cut_power(disk, way, Random(at * 31 + seed))
+                place.open(QuickDisk())
+                yield Stopped(place, at, old, new, done=at > len(calls))
+                shutil.rmtree(place.root)
+
+    def _truths(self) -> tuple[Any, Any]:
+        """How it reads before and after."""
+        place = self._place("truths", QuickDisk())
+        old = self.operation.reading(place)
+        self.operation.act(place)
+        return old, self.operation.reading(place)
+
+    def _place(self, name: str, disk: Disk) -> Place:
+        template = self.root / "template"
+        if not template.exists():
+            self.operation.prepare(Place(template, QuickDisk()))
+        root = self.root / name
+        shutil.copytree(template, root, dirs_exist_ok=True)
+        place = Place(root, QuickDisk())
+        self.operation.arrange(place)
+        place.open(disk)
+        return place
+
+
+def points_of(calls: list[str]) -> list[int]:
+    """Before which calls a death finds something that the one before could not."""
+    return [1, *(n + 1 for n, name in enumerate(calls, 1) if name not in LOOKING)]
+
+
+def main() -> None:
+    """Print the table."""
+    from tests.crash.operations import OPERATIONS
+
+    print(f"{'operation':<34} {'deaths':>7} {'power cuts':>11}")  # noqa: T201 - a table for people
+    total, cut = 0, 0
+    for name, operation in OPERATIONS.items():
+        with tempfile.TemporaryDirectory(prefix="looop-crash-") as folder:
+            calls = Points(operation, Path(folder)).calls()
+        deaths, cuts = len(calls), len(points_of(calls)) * len(CUTS)
+        print(f"{name:<34} {deaths:>7} {cuts:>11}")  # noqa: T201 - a table for people
+        total, cut = total + deaths, cut + cuts
+    print(f"{'all':<34} {total:>7} {cut:>11}")  # noqa: T201 - a table for people
+
+
+__all__ = ["Answer", "Operation", "Place", "Points", "Stopped"]
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Stop every operation of tests/crash/operations.py at each of its points: old or new, and the next beat goes on.
+
+The points are enumerated, not sampled: each operation is first run on a healthy disk, which counts its calls. See also
+`python -m tests.crash.points`.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.crash.operations import BEATS, BOOKS, KINDS
+from tests.crash.points import Points, Stopped
+
+ROUNDS, APART_S = 4, 400
+
+
+def goes_on(stopped: Stopped, name: str) -> None:
+    """Some beats later the move is made, or a person was told to look; nothing is open, owed or damaged."""
+    place, kind = stopped.place, KINDS[name.split()[0]]
+    endings = []
+    for _ in range(ROUNDS):
+        place.clock.move(APART_S)
+        if kind.once and kind.effect(place) == stopped.new:
+            place.machine.values["s0"] = 1
+        endings.append(place.home.run_beat().ending)
+    journal = place.home.journal()
+    reports = sum("was interrupted" in line for line in journal)
+    where = (stopped.at, endings, journal)
+    assert set(endings) <= {"decided", "idle"} and endings[-1] == "idle", where
+    if kind.announced:
+        assert kind.effect(place) <= 1 and reports <= 1 and kind.effect(place) + reports >= 1, where
+    else:
+        assert kind.effect(place) == stopped.new and reports == 0, where
+    guards = place.house.guards
+    assert guards.damage(guards.recall()) == [] and isinstance(guards.recall().last_hash, str), where
+    assert [path.name for path in place.root.iterdir() if path.name.startswith((".action-wal", ".open-run"))] == []
+    before = int(place.with_runner)
+    assert billed(place.root) == Counter(range(place.machine.asked + before)), where
+
+
+def billed(root: Path) -> Counter[int]:
+    """The rows of the ledger, a number for each run."""
+    ledger = root / "cost.jsonl"
+    rows = [json.loads(line)["id"] for line in ledger.read_text().splitlines()] if ledger.exists() else []
+    known = {run: n for n, run in enumerate(dict.fromkeys(rows))}
+    return Counter(known[run] for run in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("name", BEATS)
+def test_a_beat_that_dies_leaves_old_or_new(quick_path: Path, name: str) -> None:
+    """Killed before any call, a beat has made its move or not; later beats make it, or ask a person to look.
+
+    No run of a model stays unbilled, and none is billed twice. Source: docs/continuity.md; edge case 132.
+    """
+    for stopped in Points(BEATS[name], quick_path).deaths():
+        assert BEATS[name].reading(stopped.place) in (stopped.old, stopped.new), stopped.at
+        goes_on(stopped, name)
+    assert stopped.old != stopped.new or name.startswith("noop")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("name", BEATS)
+def test_a_beat_whose_power_fails_leaves_old_or_new(quick_path: Path, name: str) -> None:
+    """The same when the power fails, and with it goes what was not synced. Source: store/protocol.py, Note [Promises]."""
+    for stopped in Points(BEATS[name], quick_path).cuts():
+        assert BEATS[name].reading(stopped.place) in (stopped.old, stopped.new), stopped.at
+        goes_on(stopped, name)
+
+
+@pytest.mark.parametrize("name", BOOKS)
+def test_a_book_that_dies_leaves_old_or_new(quick_path: Path, name: str) -> None:
+    """Killed before any call, a change of several steps tells a whole truth; done again it has its whole effect.
+
+    Source: spec/beat.md §0, last paragraph.
+    """
+    operation, between = BOOKS[name], []
+    for stopped in Points(operation, quick_path).deaths():
+        found = operation.reading(stopped.place)
+        if found not in (stopped.old, stopped.new, *between):
+            between.append(found)
+        if operation.again:
+            operation.act(stopped.place)
+            assert operation.reading(stopped.place) == stopped.new, stopped.at
+    assert stopped.old != stopped.new and len(between) == operation.between, between
+
+
+@pytest.mark.parametrize("name", BOOKS)
+def test_a_book_whose_power_fails_leaves_old_or_new(quick_path: Path, name: str) -> None:
+    """What a durable call has promised is there after a power cut; done again, the change has its whole effect."""
+    operation, truths = (
+        BOOKS[name],
+        [stopped_reading(s, BOOKS[name]) for s in Points(BOOKS[name], quick_path / "d").deaths()],
+    )
+    for stopped in Points(operation, quick_path).cuts():
+        found = operation.reading(stopped.place)
+        if operation.durable:
+            assert found in ([stopped.new] if stopped.done else [*truths, stopped.new]), (stopped.at, found)
+        if operation.again:
+            operation.act(stopped.place)
+            assert operation.reading(stopped.place) == stopped.new, stopped.at
+
+
+def stopped_reading(stopped: Stopped, operation: Any) -> Any:
+    return operation.reading(stopped.place)
