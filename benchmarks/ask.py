@@ -16,7 +16,7 @@ from paired import clean_env, compare, fewer, figure, pairs, title
 from scratch import data_dir, running_pulse, write
 
 OTHERS, AT_ONCE, IDLE_S = 100, 10, 10
-ROUNDS = int(os.environ.get("ROUNDS", fewer(100)))
+ROUNDS = int(os.environ.get("ROUNDS", "100"))
 ASK = '{{"v":1,"id":"{id}","worker":"{worker}","prompt":"May I?","ts":{ts}}}\n'
 BARE = "import sys; sys.stdin.read(1); print('yes', flush=True)"
 BARS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50, 100, 1000)
@@ -208,7 +208,7 @@ def held(pid: int, name: str) -> int:
 
 
 def main() -> None:
-    title(f"ask: {ROUNDS} answers and {ROUNDS} questions, {OTHERS} other asks waiting, a pulse beating")
+    title(f"ask: {fewer(ROUNDS)} answers and {fewer(ROUNDS)} questions, {OTHERS} other asks waiting, a pulse beating")
     with data_dir(20, 3) as root, running_pulse(root), crowd(root) as others:
         idle(others)
         latency("answer in place", "worker goes on", answers(root, others))

@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 
-from paired import figure, title
+from paired import figure, record, title
 from scratch import DECLARED, PROSE, data_dir, running_pulse
 
 WATCH_S = 12.0
@@ -76,6 +76,7 @@ def main() -> None:
         sys.exit("needs /proc")
     for kind, text in (("goals of prose", PROSE), ("goals with CEL front matter", DECLARED)):
         print(f" {kind}:")
+        record(title=f"the same, {kind}")
         with data_dir(50, 5, text) as root, running_pulse(root) as process:
             memory(process.pid)
             at_rest(process.pid)

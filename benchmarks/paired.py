@@ -87,10 +87,11 @@ def title(text: str) -> None:
 
 
 def compare(name: str, found: Pairs, target: float | None = None) -> None:
-    """Print one paired result, and whether its ratio is within the target."""
+    """Print one paired result, and whether its ratio is within the target, as far as that is settled."""
     ours, base, ratio = milli(found.ours), milli(found.base), f"{found.ratio:.2f} x"
     spread = f"{found.low:.2f}-{found.high:.2f}"
     goal = "" if target is None else verdict(found.ratio, target, " x")
+    goal += " (not settled)" if target is not None and found.low <= target <= found.high else ""
     print(f"  {name:<46} {ours} : {base} = {ratio} ({spread}){goal}")
     record(name=name, ours=ours, base=base, ratio=ratio, spread=spread, goal=goal, how=f"{found.count} pairs")
 

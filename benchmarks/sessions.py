@@ -96,7 +96,7 @@ def lists() -> None:
         for count in LISTS:
             start(some, range(len(taken) and LISTS[len(taken) - 1], count))
             assert len(some.sessions()) == count
-            taken.append(min(each(5, some.sessions, wall)() for _ in range(9)))
+            taken.append(min(each(1, some.sessions, wall)() for _ in range(45)))
             figure(f"a list of {count}", taken[-1] * 1000, "ms", 50 if count == 100 else None)
     figure("growth of a list, b in seconds ~ sessions^b", growth(list(LISTS), taken), "", 1.1)
 

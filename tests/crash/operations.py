@@ -1,4 +1,4 @@
-"""The operations that are stopped at every point: beats of each kind of move, and what the books do in several steps."""
+"""The operations that are stopped at every point: beats of each kind of move, and steps of the books."""
 
 import json
 from collections.abc import Callable
@@ -9,17 +9,18 @@ import msgspec
 
 from looop.contract import setup
 from looop.model.notices import Nonce, Notice
-from looop.state.journal import Journal
-from looop.state.house import EVENTS
 from looop.state.codec import LineLog
-from looop.state.ledger import CostLedger
+from looop.state.house import EVENTS
+from looop.state.journal import Journal
 from looop.state.leases import Leases
+from looop.state.ledger import CostLedger
 from looop.state.notices import Nonces, Notices
 from looop.state.playbook import Playbook
 from looop.state.seed import seed
 from looop.store.files import FileStore
-from tests.crash.points import CONFIG, Answer, Operation, Place
+from tests.crash.points import CONFIG, Operation, Place
 from tests.fakes.crew import IDLE
+from tests.sim.machine import Answer
 
 BODY, SCRIPT = "new\n", "#!/bin/sh\necho 1\n"
 Effect = Callable[[Place], Any]
@@ -66,7 +67,7 @@ KINDS = {
     ),
     "write_playbook": Kind({"action": "write_playbook", "body": BODY}, _playbook),
     "start_worker": Kind(
-        {"action": "start_worker", "id": "n", "prompt": "do"}, lambda place: place.fleet.starts["n"], True
+        {"action": "start_worker", "id": "n", "prompt": "do"}, lambda place: place.fleet.starts["n"], True, True
     ),
     "kill_worker": Kind({"action": "kill_worker", "id": "w"}, lambda place: place.fleet.sessions["w"].alive, once=True),
     "write_schedule": Kind(
@@ -126,12 +127,15 @@ def beat_of(name: str, by: str) -> Operation:
 BEATS = {f"{name} by a {by}": beat_of(name, by) for name in KINDS for by in ("reflex", "runner")}
 
 OLD, LATER = 1_700_000_000, 1_700_000_500
-DEAD: Callable[[str], bool] = lambda session: False
 ROW = '{"ts": "2026-01-01T00:00:00Z", "kind": "tick", "id": "%d", "runner": "r", "cost_usd": 1}\n'
 
 
+def _nobody_lives(session: str) -> bool:
+    return False
+
+
 def claimed(place: Place, name: str = "l", session: str = "a", now: int = LATER) -> None:
-    Leases(place.store).claim(name, session, now, DEAD, lambda seconds: None)
+    Leases(place.store).claim(name, session, now, _nobody_lives, lambda seconds: None)
 
 
 def holders(place: Place) -> dict[str, Any]:
@@ -195,12 +199,12 @@ def _damaged(place: Place) -> None:
 
 
 BOOKS = {
-    "claim a free lease": Operation(lambda place: claimed(place), holders),
+    "claim a free lease": Operation(claimed, holders),
     "claim a dead one's lease": Operation(claimed, holders, lambda place: claimed(place, session="b", now=OLD)),
     "claim again": Operation(claimed, holders, lambda place: claimed(place, now=OLD)),
-    "unclaim": Operation(lambda place: Leases(place.store).unclaim("l", "a", DEAD), holders, claimed),
+    "unclaim": Operation(lambda place: Leases(place.store).unclaim("l", "a", _nobody_lives), holders, claimed),
     "reap two leases": Operation(
-        lambda place: Leases(place.store).reap(set(), DEAD, LATER),
+        lambda place: Leases(place.store).reap(set(), _nobody_lives, LATER),
         holders,
         lambda place: (claimed(place), claimed(place, "m")),
         between=1,

@@ -5,21 +5,19 @@ The points are enumerated, not sampled: each operation is first run on a healthy
 """
 
 import json
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.crash.operations import BEATS, BOOKS, KINDS
-from tests.crash.points import Points, Stopped
+from tests.crash.points import APART_S, Points, Stopped
 
-ROUNDS, APART_S = 4, 400
+ROUNDS = 3
 
 
 def goes_on(stopped: Stopped, name: str) -> None:
     """Some beats later the move is made, or a person was told to look; nothing is open, owed or damaged."""
-    place, kind = stopped.place, KINDS[name.split()[0]]
+    place, kind = stopped.place, KINDS[name.split(maxsplit=1)[0]]
     endings = []
     for _ in range(ROUNDS):
         place.clock.move(APART_S)
@@ -37,16 +35,14 @@ def goes_on(stopped: Stopped, name: str) -> None:
     guards = place.house.guards
     assert guards.damage(guards.recall()) == [] and isinstance(guards.recall().last_hash, str), where
     assert [path.name for path in place.root.iterdir() if path.name.startswith((".action-wal", ".open-run"))] == []
-    before = int(place.with_runner)
-    assert billed(place.root) == Counter(range(place.machine.asked + before)), where
+    runs = billed(place.root)
+    assert len(runs) == len(set(runs)) and len(runs) - place.machine.asked - place.with_runner in (0, 1), where
 
 
-def billed(root: Path) -> Counter[int]:
-    """The rows of the ledger, a number for each run."""
+def billed(root: Path) -> list[str]:
+    """The runs that are in the ledger: one before, and one that was announced and never began may be among them."""
     ledger = root / "cost.jsonl"
-    rows = [json.loads(line)["id"] for line in ledger.read_text().splitlines()] if ledger.exists() else []
-    known = {run: n for n, run in enumerate(dict.fromkeys(rows))}
-    return Counter(known[run] for run in rows)
+    return [json.loads(line)["id"] for line in ledger.read_text().splitlines()] if ledger.exists() else []
 
 
 @pytest.mark.slow
@@ -67,7 +63,10 @@ def test_a_beat_that_dies_leaves_old_or_new(quick_path: Path, name: str) -> None
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", BEATS)
 def test_a_beat_whose_power_fails_leaves_old_or_new(quick_path: Path, name: str) -> None:
-    """The same when the power fails, and with it goes what was not synced. Source: store/protocol.py, Note [Promises]."""
+    """The same when the power fails, and what was not synced goes with it.
+
+    Source: store/protocol.py, Note [Promises].
+    """
     for stopped in Points(BEATS[name], quick_path).cuts():
         assert BEATS[name].reading(stopped.place) in (stopped.old, stopped.new), stopped.at
         goes_on(stopped, name)
@@ -93,10 +92,8 @@ def test_a_book_that_dies_leaves_old_or_new(quick_path: Path, name: str) -> None
 @pytest.mark.parametrize("name", BOOKS)
 def test_a_book_whose_power_fails_leaves_old_or_new(quick_path: Path, name: str) -> None:
     """What a durable call has promised is there after a power cut; done again, the change has its whole effect."""
-    operation, truths = (
-        BOOKS[name],
-        [stopped_reading(s, BOOKS[name]) for s in Points(BOOKS[name], quick_path / "d").deaths()],
-    )
+    operation = BOOKS[name]
+    truths = [operation.reading(stopped.place) for stopped in Points(operation, quick_path / "deaths").deaths()]
     for stopped in Points(operation, quick_path).cuts():
         found = operation.reading(stopped.place)
         if operation.durable:
@@ -104,7 +101,3 @@ def test_a_book_whose_power_fails_leaves_old_or_new(quick_path: Path, name: str)
         if operation.again:
             operation.act(stopped.place)
             assert operation.reading(stopped.place) == stopped.new, stopped.at
-
-
-def stopped_reading(stopped: Stopped, operation: Any) -> Any:
-    return operation.reading(stopped.place)

@@ -10,14 +10,18 @@ import signal
 import time
 import warnings
 from contextlib import suppress
+from random import Random
 
 import pytest
 
 from looop.model.errors import Unreadable, Unwritable
 from looop.store.files import FileStore
+from tests.crash.points import CUTS
+from tests.crash.power import PowerDisk
 from tests.fakes.disk import Died, DyingDisk, FailingDisk, QuickDisk, TearingDisk, WatchedDisk
 
 BIG = b"new " * 50_000
+NEVER = 10**6
 FOLDERS = ("box", "shelf", "shelf/inner")
 
 # name: values before, the change, values after
@@ -119,6 +123,30 @@ def test_what_died_can_be_done_again(tmp_path, scenario):
         if values(root) == before:
             change(FileStore(root))
         assert values(root) == after, at
+
+
+@pytest.mark.parametrize("way", CUTS)
+def test_a_power_cut_leaves_old_or_new(tmp_path, scenario, way):
+    """Where the power fails the old value is there or the new, once the call has returned the new; all others stay.
+
+    A line may be torn, and so may what was not written durably. Source: store/protocol.py, Note [Promises].
+    """
+    before, change, after = scenario
+    is_soft, is_line = scenario is SCENARIOS["write not durable"], "box/log" in after
+    prepare(str(tmp_path / "end"), before)
+    for root, at in [*points(tmp_path, scenario), (str(tmp_path / "end"), NEVER)]:
+        disk = PowerDisk(at)
+        with suppress(Died):
+            change(FileStore(root, disk))
+        disk.cut(Random(at), *CUTS[way])
+        found = values(root)
+        if at == NEVER and not is_soft:
+            assert found == after
+        elif is_line and found:
+            assert found["box/log"].startswith(before.get("box/log", b"")), at
+        elif not is_soft:
+            assert found in (before, after), at
+        assert_goes_on(root)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EACCES])

@@ -86,9 +86,11 @@ def _measure(slot: str, files: list[str], paths: list[str], notes: str) -> int:
     for path in paths:
         found = trace.get_data().contexts_by_lineno(os.path.realpath(f"{slot}/{path}"))
         used = {name for names in found.values() for name in names if name}
-        order = sorted(used, key=lambda name: (round(recorder.seconds[name], 2), name))
+        files = {name.partition("::")[0] for name in used}  # with those that only look at a default, and run no line
+        tests = [name for name in recorder.seconds if name.partition("::")[0] in files]
+        order = sorted(tests, key=lambda name: (round(recorder.seconds[name], 2), name))
         lines = defaultdict(set, {line: used if names == [""] else {*names} - {""} for line, names in found.items()})
-        suites[path] = Suite(lines, order, sum(recorder.seconds[name] for name in used))
+        suites[path] = Suite(lines, order, sum(recorder.seconds[name] for name in order))
     with open(notes, "wb") as file:
         pickle.dump(suites, file)
     return code

@@ -85,10 +85,11 @@ def test_every_survivor_that_is_explained_can_be_made() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(120)
 def test_a_mutant_that_matters_is_killed() -> None:
-    """A run over one small module tries its mutants, kills them and says so."""
+    """A run over one small module tries some of its mutants and says what became of them."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.mutants.run", "protocol", "--limit", "3", "--jobs", "1"],
+        [sys.executable, "-m", "tests.mutants.run", "cadence", "--limit", "3", "--jobs", "1"],
         cwd=ROOT,
         env={"PYTHONPATH": f"{ROOT}/src:{ROOT}", "PATH": ""},
         capture_output=True,

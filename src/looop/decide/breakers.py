@@ -20,7 +20,7 @@ from looop.rules.gates import Note
 from looop.rules.world import digest
 from looop.runtime.clock import midnight, utc_stamp
 from looop.state.house import House
-from looop.state.ledger import Rows
+from looop.state.ledger import DAMAGED, Rows
 
 
 class OverBudget(Refused):
@@ -213,7 +213,8 @@ def _degraded(guard: str, fault: Fault) -> Note:
 def sweep_open_run(house: House) -> None:
     """End a run that a crash cut off, and give it its row, with what its stream says. Raises LooopError: later.
 
-    Left to itself it would go on spending, and hand over a decision that the next run is taken for.
+    Left to itself it would go on spending, and hand over a decision that the next run is taken for. One that
+    was cut off right after its row has it already.
     """
     left = house.guards.opened_run()
     if left is None:
@@ -222,7 +223,10 @@ def sweep_open_run(house: House) -> None:
         raise Unreadable(left.why)
     run = left if isinstance(left, OpenRun) else OpenRun(id="?", runner="?", ts=house.setting.clock.now())
     house.setting.processes.kill_left(run.mark)
-    house.ledger.append(run.row or _row_of(run))
+    if house.ledger.mend_end():
+        house.events.emit("guard_degraded", guard="cost ledger", error=f"a torn last line is set aside in {DAMAGED}")
+    if not any((row.kind, row.id) == ("tick", run.id) for _, row in house.ledger.read().rows):
+        house.ledger.append(run.row or _row_of(run))
     house.guards.close_run()
 
 

@@ -122,10 +122,6 @@ class _Seen(Struct, frozen=True):
     news: list[str]
     spent: list[str] = []
 
-    @property
-    def firing(self) -> Firing | None:
-        return self.held[0] if self.held else None
-
 
 def _hold_fire(seen: _Seen, world_hash: str) -> _Seen:
     rules = {str(firing.index): ReflexState(fired_on=world_hash) for firing in seen.held}

@@ -66,6 +66,18 @@ class CostLedger:
                 return len(damaged)
         return 0
 
+    def mend_end(self) -> bool:
+        """Set a last line aside that a crash left unfinished: nobody was told that it is there. True when it was.
+
+        Raises Unreadable, Unwritable.
+        """
+        blob = self._store.read(KEY)
+        whole, _, last = blob.data.rpartition(b"\n") if blob else (b"", b"", b"")
+        if blob is None or not last.strip() or _parse(last):
+            return False
+        self._set_aside(_text([last]))
+        return self._store.swap(KEY, blob.data, whole and whole + b"\n")
+
     def _set_aside(self, text: bytes) -> None:
         kept = self._store.read(DAMAGED)
         if kept is None or not (b"\n" + kept.data).endswith(b"\n" + text):

@@ -18,6 +18,7 @@ from looop.rules.budget import (
     is_blind,
     is_metered,
     limit,
+    priced,
     with_run,
 )
 
@@ -52,6 +53,8 @@ def test_the_first_limit_that_is_given_counts(wanted: tuple[float | None, ...], 
         (Said(max_daily_usd=4), Said(max_daily_usd=3), Budget(daily_usd=4)),
         (Said(max_daily_usd=0), Said(max_daily_usd=3), Budget(daily_usd=None)),
         (Said(), Said(max_daily_tokens=1e6, max_goal_usd=2), Budget(daily_tokens=1_000_000, goal_usd=2)),
+        (Said(), Said(max_daily_tokens=0.5), Budget(daily_tokens=1)),
+        (Said(), Said(max_daily_tokens=1.9), Budget(daily_tokens=1)),
         (Said(max_daily_tokens=7, max_goal_usd=0), Said(max_daily_tokens=9, max_goal_usd=2), Budget(daily_tokens=7)),
     ],
 )
@@ -114,6 +117,37 @@ def test_tokens_without_dollars_are_priced_upwards() -> None:
     assert cost_of(Usage(), None) is None
     assert with_run(Bill(1.0, 5), Usage(million, 0.5), None) == Bill(1.5, 1_000_005)
     assert with_run(Bill(1.0, 5), Usage(), None) == Bill(1.0, 5)
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        (Usage(), Usage()),
+        (Usage(cost_usd=0.5), Usage(cost_usd=0.5)),
+        (Usage(Tokens(input=2), 0.5), Usage(Tokens(input=2), 0.5)),
+        (Usage(Tokens(input=2)), Usage(Tokens(input=2), 2.0, estimated=True)),
+        (Usage(Tokens(input=3), 0.5, unbilled=Tokens(input=1)), Usage(Tokens(input=3), 1.5, estimated=True)),
+    ],
+)
+def test_an_estimate_says_that_it_is_one(usage: Usage, expected: Usage) -> None:
+    """What has no figure is priced on top of what has, once, and the sum is marked. Source: design §6."""
+    assert priced(usage, Price(input=1_000_000)) == expected
+    assert priced(expected, Price(input=1_000_000)) == expected
+
+
+@pytest.mark.parametrize(
+    ("budget", "daily"),
+    [
+        (Budget(), True),
+        (Budget(daily_usd=None), False),
+        (Budget(daily_usd=None, daily_tokens=1), True),
+        (Budget(daily_usd=1, daily_tokens=1), True),
+        (Budget(daily_usd=None, goal_usd=1), False),
+    ],
+)
+def test_a_day_is_limited_by_dollars_or_tokens(budget: Budget, daily: bool) -> None:
+    """Either limit makes the day's spending count; a goal's own limit does not. Source: design §6."""
+    assert budget.daily is daily
 
 
 def test_a_limit_must_see_the_run() -> None:

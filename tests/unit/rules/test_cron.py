@@ -260,3 +260,9 @@ def test_a_stamp_is_read_back() -> None:
     """What is published names its moment; anything else names none."""
     assert cron.from_stamp("2026-03-29T03:00:00+02:00") == at("2026-03-29T01:00:00+00:00")
     assert [cron.from_stamp(text) for text in (None, 5, "soon", "2026-03-29T03:00:00", {})] == [None] * 5
+
+
+def test_the_runs_before_a_run() -> None:
+    """So many runs back, by the calendar's own steps; none back is the run itself."""
+    spec, start = cron.parse("0 0 * * MON-FRI"), at("2026-11-23T00:00:00+00:00")
+    assert [cron.earlier(spec, UTC, start, by) for by in (0, 1, 2)] == [start, start - 3 * 86400, start - 4 * 86400]

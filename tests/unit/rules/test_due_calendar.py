@@ -188,6 +188,38 @@ def test_recurring_ones_have_the_same_choices() -> None:
     assert probe(fast, START, zone_of)[0] == "invalid"
 
 
+def test_recurring_ones_skip_and_count_alike() -> None:
+    """`all` over periods: a hundred are made up for, the oldest are skipped, and both are told."""
+    watch = Watch(Schedule(every_s=HOUR, anchor=START, catch_up="all"))
+    assert watch.look(START + (MOST_BEHIND + 30) * HOUR) == {"period": 31}
+    assert (watch.detail["missed"], watch.detail["skipped"]) == (MOST_BEHIND - 1, 30)
+    watch.look(START + (MOST_BEHIND + 30) * HOUR + 60)
+    assert (watch.published, watch.detail["missed"], watch.detail["skipped"]) == ({"period": 32}, MOST_BEHIND - 2, 0)
+
+
+@pytest.mark.parametrize("catch_up", ["one", "all", "none"])
+def test_a_recurring_one_with_an_anchor_to_come(catch_up: str) -> None:
+    """It has no period yet, misses nothing, and its first one ends a period after the anchor."""
+    schedule = Schedule(every_s=60, anchor=START + 600, catch_up=catch_up)
+    for now in (START, START + 600, START + 659):
+        signal, detail = probe(schedule, now, zone_of, Before())
+        assert (signal, detail["missed"], detail["next_due_in_s"]) == ({"period": 0}, 0, START + 660 - now)
+        assert (detail["kind"], detail["every_s"], detail["catch_up"]) == ("recurring", 60, catch_up)
+    assert probe(schedule, START + 660, zone_of, Before())[0] == {"period": 1}
+
+
+def test_a_recurring_one_without_an_anchor_counts_from_the_epoch() -> None:
+    """With a policy as without one. Source: spec/edge-cases.md item 215."""
+    schedule = Schedule(every_s=60, catch_up="one")
+    assert probe(schedule, START, zone_of, Before({"period": START // 60 - 1}))[0] == {"period": START // 60}
+    assert probe(schedule, START, zone_of, Before({"period": START // 60 - 1}))[1]["missed"] == 0
+
+
+def test_the_bounds_are_those_that_are_promised() -> None:
+    """A hundred runs are made up for, five minutes are in time, a clock may step back by an hour."""
+    assert (MOST_BEHIND, ON_TIME_S, STEP_S) == (100, 300, HOUR)
+
+
 @pytest.mark.parametrize("catch_up", ["one", "all", "none"])
 def test_a_clock_that_steps_back_makes_no_second_wake(catch_up: str) -> None:
     """A run that was shown stays shown though the clock is before it again, by an hour at most."""

@@ -241,6 +241,24 @@ def test_nudges_that_were_cut_off_count():
     assert world.times("nudge") == [4 * HOUR, 12 * HOUR, 28 * HOUR]
 
 
+def test_the_oldest_ask_decides_when_to_nudge():
+    """Nobody's nudge waits for that of a newer ask."""
+    world = World(wants(batch_s=0, nudge_s=HOUR))
+    world.raised("w-1")
+    world.until(NOON + 10)
+    world.raised("w-2")
+    world.until(NOON + HOUR)
+    assert [(when - NOON, push.asks) for when, push, _ in world.made[2:]] == [(HOUR, ["w-1"])]
+
+
+def test_the_shortest_nudge_is_a_second():
+    """One second is a nudge as any other; only zero is none."""
+    world = World(wants(batch_s=0, nudge_s=1))
+    world.raised("w-1")
+    world.until(NOON + 4)
+    assert world.times("nudge") == [1, 3]
+
+
 def test_only_a_nudge_puts_off_a_nudge():
     """What is new does not delay the nudge of an older ask, and the newer ask's nudge waits for its turn."""
     world = World(wants(batch_s=0, nudge_s=HOUR))
@@ -321,6 +339,10 @@ def test_quiet_hours_put_everything_off_to_their_end():
     ("now", "quiet", "end"),
     [
         ("2026-11-20T23:00", NIGHT, "2026-11-21T07:00"),
+        ("2026-11-20T21:59:59", NIGHT, "2026-11-20T21:59:59"),
+        ("2026-11-20T22:00", NIGHT, "2026-11-21T07:00"),
+        ("2026-11-21T12:00", Quiet(12 * HOUR, 13 * HOUR), "2026-11-21T13:00"),
+        ("2026-11-21T11:59:59", Quiet(12 * HOUR, 13 * HOUR), "2026-11-21T11:59:59"),
         ("2026-11-21T06:59:59", NIGHT, "2026-11-21T07:00"),
         ("2026-11-21T07:00", NIGHT, "2026-11-21T07:00"),
         ("2026-11-21T12:30", Quiet(12 * HOUR, 13 * HOUR), "2026-11-21T13:00"),
@@ -412,3 +434,5 @@ def test_what_the_book_keeps():
     ]
     assert worth_keeping(rows, ["w-1"], recent=0) == [rows[3], rows[5], rows[6]]
     assert worth_keeping(rows, [], recent=2) == rows[5:]
+    many = [Notice(n, "a", "new", [f"w-{n}"], "sent") for n in range(300)]
+    assert worth_keeping(many, []) == many[100:]

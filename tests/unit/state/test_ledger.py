@@ -105,3 +105,21 @@ def test_what_is_appended_is_read() -> None:
     store, row = MemoryStore(), CostRow("1970-01-01T00:01:00Z", "worker", "w", "r", tokens={"total": 5}, goal="g")
     CostLedger(store).append(row)
     assert CostLedger(store).read().rows == [(60, row)]
+
+
+@pytest.mark.parametrize("torn", [b"{", GOOD[:20], b"\0\0\0"])
+@pytest.mark.parametrize("before", [b"", GOOD, BAD[0] + GOOD])
+def test_an_unfinished_end_is_set_aside(before: bytes, torn: bytes) -> None:
+    """A last line that was never finished goes, once; damage further up stays for a person."""
+    store = MemoryStore()
+    store.write(KEY, before + torn)
+    assert CostLedger(store).mend_end() and not CostLedger(store).mend_end()
+    assert (store.read(KEY).data, store.read(DAMAGED).data) == (before, torn + b"\n")
+
+
+@pytest.mark.parametrize("text", [b"", GOOD, GOOD.rstrip(b"\n"), GOOD + BAD[0]])
+def test_a_finished_end_stays(text: bytes) -> None:
+    """A whole row without its line end is a row, and a damaged line with one is no torn end."""
+    store = MemoryStore()
+    store.write(KEY, text)
+    assert not CostLedger(store).mend_end() and store.read(KEY).data == text
