@@ -280,8 +280,8 @@ def test_a_thousand_questions_are_listed_at_once(looop):
 
 
 def test_who_answers_is_on_record(looop: Looop) -> None:
-    """An answer of a worker is not taken for a person's: its id stands in the record, and its no is nobody's refusal."""
-    looop.write("asks/w-1.json", '{"id": "w-1", "worker": "w", "prompt": "?", "ts": 1, "key": "k"}')
+    """A worker that answers is not taken for a person: its id stands in the record, and its no is nobody's refusal."""
+    looop.write("asks/w-1.json", '{"id": "w-1", "worker": "w", "prompt": "?", "ts": 1, "key": "k", "taken": 2}')
     assert looop("answer", "w-1", "no", env={"LOOOP_SESSION_ID": "v"}).code == 0
     assert looop("asks", "w-1", "--json").json["by"] == "v"
     assert "refused by worker v" in looop("asks", "w-1").out
