@@ -59,5 +59,5 @@ def test_what_a_peer_cannot_do_is_not_available_with_the_reason(tmp_path):
     shim.write_text("#!/bin/sh\n[ $1 = version ] || exit 3\n")
     shim.chmod(0o755)
     start, beat, sessions = run(BESIDE, str(tmp_path), str(shim), str(tmp_path / "none")).splitlines()
-    assert " ms : not available" in start and "theirs: No such file" in start and "ours" not in start
+    assert "s : not available" in start and "theirs: No such file" in start and "ours" not in start
     assert "ours: `pulse` ends with 3" in beat and "ours: `worker start` ends with 3" in sessions
