@@ -10,6 +10,7 @@ from looop.decide import breakers, decider
 from looop.model.errors import LooopError
 from looop.model.moves import Noop
 from looop.model.records import Answer
+from looop.model.usage import Bill
 from looop.pulse import beat, commit
 from looop.state import guards, leases, ledger, mailbox, schedules, tells
 from looop.state.codec import encode_record
@@ -86,7 +87,7 @@ def _tells_dropped() -> AbstractContextManager[Any]:
 
 
 def _no_budget() -> AbstractContextManager[Any]:
-    return mock.patch.object(breakers.Breakers, "_over_budget", lambda self, now: None)
+    return mock.patch.object(breakers.Breakers, "_spent_today", lambda self, now: Bill())
 
 
 def _crash_unbilled() -> AbstractContextManager[Any]:

@@ -79,7 +79,7 @@ class Promises:
     def check_spending(self, machine: Machine, now: int) -> None:
         """No agent is asked once the day's money is spent: one run may pass the limit, not two."""
         today = now - now % DAY_S
-        spent = sum(usd for ts, usd in machine.bills if ts >= today)
+        spent = sum(usd for ts, usd in machine.bills if today <= ts < today + DAY_S)
         if spent >= self.budget_usd + RUN_USD:
             raise Broken(f"{spent} USD were spent today, with a budget of {self.budget_usd}")
 
