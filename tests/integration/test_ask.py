@@ -48,8 +48,12 @@ class Asking(Looop):
     def waiting(self, *words: str, **env: str) -> "Process[str]":
         """A worker's question that is on record and watched."""
         process = self.ask(*words, **env)
-        until(lambda: watches(process.pid) or process.poll() is not None, what="the watch")
+        until(lambda: process.poll() is not None or (self.asked() and watches(process.pid)), what="the watch")
         return process
+
+    def asked(self) -> bool:
+        """Whether a question is on record besides the one that looop brings along."""
+        return any(path.stem != "setup-1" for path in (self.data / "asks").glob("*.json"))
 
     def pending(self) -> list[Any]:
         return list(self("asks", "--json").json)
