@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from looop.model.records import CostRow, OpenRun
 from looop.model.usage import CostSpec, Price
+from looop.runtime.clock import utc_stamp
 from looop.runtime.command import Command
 from tests.fakes.house import Home
 from tests.fakes.waiting import gone, until
@@ -365,6 +367,20 @@ def test_a_run_cut_off_by_a_crash_gets_its_row(home: Home) -> None:
     assert home.record(".open-run.json") is None and len(rows(home)) == 2
     for name in ("pid", "child"):
         until(lambda name=name: gone(int((home.root / name).read_text())), what=f"the end of the {name}")
+
+
+@pytest.mark.parametrize(("earlier_s", "wanted"), [(3600, 2), (0, 1)], ids=["of another run", "its own"])
+def test_a_row_of_the_same_id_is_another_runs_when_it_is_older(home: Home, earlier_s: int, wanted: int) -> None:
+    """Ids are local times, which come again when the clocks go back: only the run's own row spares it another.
+
+    Source: design §6.
+    """
+    now, run = home.clock.now(), "tick-20261025-023000"
+    home.house.ledger.append(CostRow(ts=utc_stamp(now - earlier_s), kind="tick", id=run, runner="pi", cost_usd=1.0))
+    home.house.guards.open_run(OpenRun(id=run, runner="pi", ts=now))
+    home.run_beat()
+    assert [row["id"] for row in rows(home)] == [run] * wanted
+    assert home.record(".open-run.json") is None
 
 
 def test_a_usage_limit_parks_the_runner(home: Home) -> None:

@@ -98,8 +98,10 @@ def _post(order: Order, headers: dict[str, str]) -> str:
     try:
         connection.request("POST", path, order.body.encode(), headers)
         answer = connection.getresponse()
-    except (OSError, HTTPException) as error:
-        return f"{type(error).__name__}: {error}"
+    except OSError as error:
+        return str(error.strerror or error or "no answer")
+    except HTTPException as error:
+        return f"no HTTP answer ({type(error).__name__})"
     finally:
         connection.close()
     return "" if 200 <= answer.status < 300 else f"HTTP {answer.status} {answer.reason}"

@@ -225,9 +225,14 @@ def sweep_open_run(house: House) -> None:
     house.setting.processes.kill_left(run.mark)
     if house.ledger.mend_end():
         house.events.emit("guard_degraded", guard="cost ledger", error=f"a torn last line is set aside in {DAMAGED}")
-    if not any((row.kind, row.id) == ("tick", run.id) for _, row in house.ledger.read().rows):
+    if not any(_is_of(run, row, when) for when, row in house.ledger.read().rows):
         house.ledger.append(run.row or _row_of(run))
     house.guards.close_run()
+
+
+def _is_of(run: OpenRun, row: CostRow, when: int) -> bool:
+    """Whether this is the row of that run: ids are local times, which may come again."""
+    return row == run.row if run.row else (row.kind, row.id) == ("tick", run.id) and when >= run.ts
 
 
 def _row_of(run: OpenRun) -> CostRow:

@@ -104,7 +104,7 @@ def _kind(name: str, words: list[str]) -> type[Reader]:
 
 def _asks_for_json(words: list[str], program: _Program) -> bool:
     """Whether one of the flags stands among the words, with its value beside it or behind `=`."""
-    pairs = zip(words, [*words[1:], ""], strict=True)
+    pairs = zip(words, [*words, ""][1:], strict=True)
     beside = {pair for word, value in pairs for pair in ((word,), (word, value), tuple(word.split("=", 1)))}
     return any(flag in beside for flag in program.flags)
 
