@@ -99,7 +99,7 @@ def _post(order: Order, headers: dict[str, str]) -> str:
         connection.request("POST", path, order.body.encode(), headers)
         answer = connection.getresponse()
     except OSError as error:
-        return str(error.strerror or error or "no answer")
+        return error.strerror or str(error) or "no answer"
     except HTTPException as error:
         return f"no HTTP answer ({type(error).__name__})"
     finally:
