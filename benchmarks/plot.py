@@ -43,15 +43,15 @@ def _panel(title: str, panel: dict[str, Curve], colours: dict[str, str], x: rang
     for power in y:
         parts.append(f'<path class="g" d="M0 {down(10.0**power):.1f}H{WIDE}"/>')
         parts.append(f'<text class="e" x="-5" y="{down(10.0**power) + 4:.1f}">{_time(power)}</text>')
-    free = math.inf
-    for name, (sizes, seconds) in sorted(panel.items(), key=lambda item: -item[1][1][-1]):
+    labels, free = list[str](), dict[int, float]()
+    for name, (sizes, seconds) in sorted(panel.items(), key=lambda item: item[1][1][-1]):
         points = " ".join(f"{right(size):.1f},{down(second):.1f}" for size, second in zip(sizes, seconds, strict=True))
-        ends = down(seconds[-1]) + 4
-        free = ends if free is math.inf else max(ends, free + LABEL_APART)
         parts.append(f'<polyline fill="none" stroke="{colours[name]}" stroke-width="2" points="{points}"/>')
+        ends = down(seconds[-1]) + (4 if sizes[-1] == 10 ** x[-1] else -4)  # above a longer line, not across it
+        free[sizes[-1]] = min(ends, free.get(sizes[-1], math.inf) - LABEL_APART)
         colour = f'style="fill:{colours[name]}"'
-        parts.append(f'<text x="{right(sizes[-1]) + 5:.1f}" y="{free:.1f}" {colour}>{escape(name)}</text>')
-    return "\n".join(parts)
+        labels.append(f'<text x="{right(sizes[-1]) + 5:.1f}" y="{free[sizes[-1]]:.1f}" {colour}>{escape(name)}</text>')
+    return "\n".join(parts + labels)
 
 
 def _decades(values: list[float] | list[int]) -> range:
