@@ -28,7 +28,14 @@ def claim(house: House, name: str, session: str | None = None, say: Callable[[st
 def unclaim(house: House, name: str, session: str | None = None) -> None:
     """Give a lease up; one that is nobody's is fine. Raises Refused, Invalid, Unreadable, Unwritable."""
     if not house.leases.unclaim(name, _session(house, session), house.fleet.is_alive):
-        raise Refused(f"unclaim {name}: not given up: another session that lives holds it, or took it just now")
+        raise Refused(f"unclaim {name}: not given up: held by {_holder(house, name)}")
+
+
+def _holder(house: House, name: str) -> str:
+    """Who holds a lease right now, as words."""
+    record = house.leases.all().get(name)
+    holder = record.get("session") if isinstance(record, dict) else None
+    return f"live session {holder!r}" if holder else "another session, which took it just now"
 
 
 def _session(house: House, session: str | None) -> str:

@@ -113,3 +113,10 @@ def test_what_is_no_duration(text: str) -> None:
     """
     with pytest.raises(Exception, match="expected 90, 90s, 30m, 12h or 1d"):
         Duration().convert(text, None, None)
+
+
+def test_a_duration_ends_within_a_lifetime() -> None:
+    """What nobody can mean is a slip of the finger, and refused. Source: design §8."""
+    assert Duration().convert("36500d", None, None) == 36500 * 86400
+    with pytest.raises(Exception, match="100 years at most"):
+        Duration().convert("99999999999d", None, None)

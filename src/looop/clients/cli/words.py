@@ -14,6 +14,7 @@ from looop.contract.local import Local
 F = TypeVar("F", bound=Callable[..., Any])
 _MOST_BYTES = 1 << 22
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONGEST_S = 100 * 366 * 86400
 _DURATION = re.compile(r"([0-9]{1,12})([smhd]?)")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -69,7 +70,10 @@ class Duration(click.ParamType[int]):
         match = _DURATION.fullmatch(str(value).strip())
         if match is None:
             self.fail(f"{value!r} is not a duration: expected 90, 90s, 30m, 12h or 1d", param, ctx)
-        return int(match.group(1)) * _UNITS[match.group(2)]
+        seconds = int(match.group(1)) * _UNITS[match.group(2)]
+        if seconds > _LONGEST_S:
+            self.fail(f"{value!r} is too long: expected 100 years at most", param, ctx)
+        return seconds
 
 
 def body_of(words: tuple[str, ...], what: str) -> str:
