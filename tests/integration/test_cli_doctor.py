@@ -61,7 +61,7 @@ def test_all_is_well(looop: Looop) -> None:
     before = {path.name for path in looop.data.iterdir()}
     said = looop("doctor")
     assert (said.code, said.err) == (0, "")
-    for subject in ("versions", "data dir", "disk", "watching", "clock", "config", "ledger", "records", "runner"):
+    for subject in ("versions", "data dir", "disk", "watching", "clock", "time zone", "config", "ledger", "records", "runner"):
         assert any(line.startswith(f"ok    {subject} ") for line in said.out.split("\n")), said.out
     assert "warn  pulse        DOWN, no beat yet\n" in said.out
     assert "-> `looop pulse` starts it" in said.out
@@ -259,6 +259,17 @@ def test_a_clock_that_was_set_back(looop: Looop) -> None:
     found = findings(looop)["clock"]
     assert found["status"] == "warn"
     assert "g.md was written 7" in found["said"]
+
+
+def test_a_time_zone_that_is_not_known(looop: Looop) -> None:
+    """Calendars go by the machine's zone, so one without rules is told before a schedule meets it.
+
+    Source: docs/schedules.md.
+    """
+    looop.env["TZ"] = "Mars/Olympus"
+    found = findings(looop)["time zone"]
+    assert found["status"] == "warn"
+    assert "TZ=Mars/Olympus" in found["said"] and "--cron" in found["remedy"]
 
 
 def test_a_data_dir_that_cannot_be_written(looop: Looop) -> None:

@@ -34,6 +34,7 @@ from looop.runtime.clock import second_stamp
 from looop.runtime.command import Command
 from looop.runtime.lock import PulseLock
 from looop.runtime.watch import Watcher
+from looop.runtime.zones import local_zone, zone_of
 from looop.state.codec import discard
 from looop.state.house import House
 from looop.state.ledger import KEY
@@ -51,6 +52,7 @@ _TRIAL_S, _VERSION_S, _EVENT_S = 120, 20, 3.0
 _LOW_BYTES, _FULL_BYTES = 1 << 30, 50 << 20
 _SKEW_S = 120
 _EPOCH = 1_700_000_000
+_ANY_ZONE = "Europe/Berlin"  # UTC needs no zone data, schedules of other zones do
 _LATE_BEATS = 3
 
 
@@ -82,6 +84,7 @@ def _findings(house: House, *, ask: bool) -> Iterator[Finding]:
     yield _guarded("disk", lambda: _disk(house))
     yield _guarded("watching", lambda: _watching(house))
     yield _guarded("clock", lambda: _clock(house))
+    yield _time_zone(house)
     view, config, told = state_of(house), Config(), list[str]()
     try:
         config = load_config(house.setting.config_file)
@@ -162,6 +165,16 @@ def _clock(house: House) -> Finding:
         said = f"{newest.name} was written {ahead}s in the future: the clock is slow, or was set back"
         return Finding("clock", "warn", said, "set the clock (NTP); budgets and waits go by it")
     return Finding("clock", "ok", "not behind the newest files")
+
+
+def _time_zone(house: House) -> Finding:
+    """The zone that calendar schedules go by when they name none."""
+    try:
+        name = local_zone(house.setting.env)
+        zone_of(name if name != "UTC" else _ANY_ZONE)
+    except Invalid as error:
+        return Finding("time zone", "warn", str(error), "schedules with --at or --cron need it; others do not")
+    return Finding("time zone", "ok", name)
 
 
 def _config(house: House, config: Config) -> Finding:

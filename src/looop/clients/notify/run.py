@@ -21,6 +21,7 @@ from looop.contract.verbs import Stop
 from looop.model.errors import LooopError
 from looop.model.notices import Notice, Push
 from looop.model.records import Ask
+from looop.model.text import span
 
 _LOOK_S = 600  # a suspended machine's timers stand still: how late it looks at the clock again
 _AGAIN_S = 30
@@ -38,7 +39,7 @@ def notify(local: Local, wishes: Wishes, stop: Stop, tell: Tell, talk: Talk) -> 
         return _test(notifier, tell)
     with notifier.alone():
         if wishes.once:
-            return _once(local, notifier, tell)
+            return _once(local, notifier, tell, talk)
         notifier.look_at_targets()
         client = Client(local, notifier, stop, tell, talk)
         if not wishes.listen:
@@ -138,10 +139,12 @@ def _confess(fault: ExceptHookArgs, talk: Talk) -> None:
     talk(f"a fault in looop itself: {fault.exc_type.__name__} in {fault.thread.name if fault.thread else 'a thread'}")
 
 
-def _once(local: Local, notifier: Notifier, tell: Tell) -> bool:
+def _once(local: Local, notifier: Notifier, tell: Tell, talk: Talk) -> bool:
     asked = local.asks()
-    pushes = notifier.plan(asked.pending, asked.now).pushes
-    return _side_by_side([partial(notifier.push, push, asked.pending) for push in pushes], tell)
+    plan = notifier.plan(asked.pending, asked.now)
+    if not plan.pushes and plan.next_at is not None:
+        talk(f"nothing is due now: the next push is in {span(max(plan.next_at - asked.now, 1))}")
+    return _side_by_side([partial(notifier.push, push, asked.pending) for push in plan.pushes], tell)
 
 
 def _test(notifier: Notifier, tell: Tell) -> bool:
