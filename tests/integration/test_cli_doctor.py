@@ -61,7 +61,18 @@ def test_all_is_well(looop: Looop) -> None:
     before = {path.name for path in looop.data.iterdir()}
     said = looop("doctor")
     assert (said.code, said.err) == (0, "")
-    for subject in ("versions", "data dir", "disk", "watching", "clock", "time zone", "config", "ledger", "records", "runner"):
+    for subject in (
+        "versions",
+        "data dir",
+        "disk",
+        "watching",
+        "clock",
+        "time zone",
+        "config",
+        "ledger",
+        "records",
+        "runner",
+    ):
         assert any(line.startswith(f"ok    {subject} ") for line in said.out.split("\n")), said.out
     assert "warn  pulse        DOWN, no beat yet\n" in said.out
     assert "-> `looop pulse` starts it" in said.out
