@@ -9,6 +9,7 @@ import msgspec
 
 from looop.contract import setup
 from looop.model.notices import Nonce, Notice
+from looop.model.records import VerifyResult
 from looop.state.codec import LineLog
 from looop.state.house import EVENTS
 from looop.state.journal import Journal
@@ -17,8 +18,10 @@ from looop.state.ledger import CostLedger
 from looop.state.notices import Nonces, Notices
 from looop.state.playbook import Playbook
 from looop.state.seed import seed
+from looop.state.verify import Verify
 from looop.store.files import FileStore
-from tests.crash.points import CONFIG, Operation, Place
+from tests.crash.mail import MAIL
+from tests.crash.points import CONFIG, Operation, Place, text, texts
 from tests.fakes.crew import IDLE
 from tests.sim.machine import Answer
 
@@ -36,15 +39,6 @@ class Kind(msgspec.Struct, frozen=True):
     effect: Effect
     announced: bool = False
     once: bool = False
-
-
-def text(place: Place, key: str) -> str | None:
-    blob = FileStore(str(place.root)).read(key)
-    return blob.data.decode() if blob else None
-
-
-def texts(place: Place, folder: str) -> dict[str, str | None]:
-    return {entry.name: text(place, f"{folder}/{entry.name}") for entry in FileStore(str(place.root)).list(folder)}
 
 
 def _playbook(place: Place) -> tuple[str | None, bool]:
@@ -194,6 +188,11 @@ def _nonces(place: Place) -> None:
         Nonces(place.store).take(Nonce(n, f"n{n}"), 0)
 
 
+def _judged(place: Place) -> None:
+    Verify(place.store).declare("w", "old")
+    Verify(place.store).record("w", VerifyResult(ok=False, exit_code=1))
+
+
 def _damaged(place: Place) -> None:
     place.home.write("cost.jsonl", ROW % 1 + "torn\n" + ROW % 2 + "{\n")
 
@@ -234,6 +233,15 @@ BOOKS = {
         between=2,
         again=False,
     ),
+    "verify of a new worker": Operation(
+        lambda place: Verify(place.store).declare("w", "new"),
+        _files("verify/w.cmd", "verify/w.json"),
+        _judged,
+        between=1,
+    ),
+    "verify forgotten": Operation(
+        lambda place: Verify(place.store).clear("w"), _files("verify/w.cmd", "verify/w.json"), _judged, between=1
+    ),
     "cost repair": Operation(
         lambda place: CostLedger(place.store).repair(), _files("cost.jsonl", "cost.jsonl.damaged"), _damaged, between=1
     ),
@@ -244,4 +252,4 @@ BOOKS = {
         lambda place: Nonces(place.store).take(Nonce(500, "new"), 400), _files(".notify-nonces.jsonl"), _nonces
     ),
 }
-OPERATIONS = BEATS | BOOKS
+OPERATIONS = BEATS | BOOKS | MAIL

@@ -19,13 +19,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from looop.config.file import Config
+from looop.model.errors import Unreadable, Unwritable
 from looop.state.house import House
 from looop.store.files import FileStore
 from looop.store.fsio import Disk
 from tests.crash.power import PowerDisk
 from tests.fakes.clock import StillClock
 from tests.fakes.crew import IDLE
-from tests.fakes.disk import Died, QuickDeath, QuickDisk, WatchedDisk
+from tests.fakes.disk import CALLS, Died, FailingDisk, QuickDeath, QuickDisk, WatchedDisk
 from tests.fakes.house import Home
 from tests.sim.machine import Machine, SimFleet
 
@@ -111,6 +112,7 @@ class Points(Struct, frozen=True):
         """What the operation calls when nobody disturbs it."""
         place = self._place("healthy", disk := WatchedDisk())  # type: ignore[no-untyped-call]
         self.operation.act(place)
+        shutil.rmtree(place.root)
         return disk.calls  # type: ignore[no-any-return]
 
     def deaths(self) -> Iterator[Stopped]:
@@ -140,12 +142,26 @@ class Points(Struct, frozen=True):
                 yield Stopped(place, at, old, new, done=at > len(calls))
                 shutil.rmtree(place.root)
 
+    def failures(self, number: int) -> Iterator[Stopped]:
+        """Each call of the disk fails once, with this error, and the process lives on."""
+        calls, (old, new) = self.calls(), self._truths()
+        for at, name in enumerate(calls, 1):
+            if name in CALLS:
+                place = self._place(str(at), FailingDisk(at, number))  # type: ignore[no-untyped-call]
+                with suppress(Unreadable, Unwritable):
+                    self.operation.act(place)
+                place.open(QuickDisk())
+                yield Stopped(place, at, old, new)
+                shutil.rmtree(place.root)
+
     def _truths(self) -> tuple[Any, Any]:
         """How it reads before and after."""
         place = self._place("truths", QuickDisk())
         old = self.operation.reading(place)
         self.operation.act(place)
-        return old, self.operation.reading(place)
+        new = self.operation.reading(place)
+        shutil.rmtree(place.root)
+        return old, new
 
     def _place(self, name: str, disk: Disk) -> Place:
         template = self.root / "template"
@@ -158,6 +174,15 @@ class Points(Struct, frozen=True):
         self.operation.arrange(place)
         place.open(disk)
         return place
+
+
+def text(place: Place, key: str) -> str | None:
+    blob = FileStore(str(place.root)).read(key)
+    return blob.data.decode() if blob else None
+
+
+def texts(place: Place, folder: str) -> dict[str, str | None]:
+    return {entry.name: text(place, f"{folder}/{entry.name}") for entry in FileStore(str(place.root)).list(folder)}
 
 
 def points_of(calls: list[str]) -> list[int]:

@@ -60,7 +60,7 @@ class PowerDisk(QuickDeath):
                 os.unlink(path)
 
     def _after_create(self, fd: int, path: str) -> None:
-        self._open[fd] = _File(b"", b"")
+        self._open[fd] = _File(b"", b"", os.fstat(fd).st_mode & 0o777)
         self._change({path: self._open[fd]})
 
     def _after_extend(self, fd: int, path: str) -> None:
