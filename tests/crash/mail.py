@@ -1,4 +1,4 @@
-"""What is stopped at every point where people and workers talk: questions, answers, words to workers, pushes, replies."""
+"""What is stopped at every point when people and workers talk: questions, answers, words, pushes and replies."""
 
 import os
 import re
@@ -136,7 +136,7 @@ def push(place: Place) -> None:
 
 
 def pushed(place: Place) -> bool:
-    """Whether it was announced, which it is once before it is sent. No end on record: nobody knows whether it arrived."""
+    """Whether it was announced, which is once, before it is sent; without an end on record nobody knows more."""
     outcomes = [row.outcome for row in Notices(FileStore(str(place.root), QuickDisk())).rows()]
     arrived = len(place.machine.effects)
     assert arrived <= len(outcomes) and outcomes in ([], ["sending"], ["sending", "sent"]), outcomes

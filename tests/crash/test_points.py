@@ -80,7 +80,8 @@ def test_a_beat_whose_power_fails_leaves_old_or_new(quick_path: Path, name: str)
 def test_what_takes_steps_and_dies_leaves_old_or_new(quick_path: Path, name: str) -> None:
     """Killed before any call, a change of several steps tells a whole truth; done again it has its whole effect.
 
-    Source: spec/beat.md §0, last paragraph.
+    A question waits or is settled, its number is its own, and each message is heard once. Source: spec/beat.md §0, last
+    paragraph; spec/workers.md §9, §10; design §3 rows 7, 10; edge cases 200, 203, 204, 271.
     """
     operation, between = STEPS[name], []
     for stopped in Points(operation, quick_path).deaths():
