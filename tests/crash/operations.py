@@ -22,6 +22,7 @@ from looop.state.verify import Verify
 from looop.store.files import FileStore
 from tests.crash.mail import MAIL
 from tests.crash.points import CONFIG, Operation, Place, text, texts
+from tests.crash.sessions import SESSIONS
 from tests.fakes.crew import IDLE
 from tests.sim.machine import Answer
 
@@ -115,6 +116,7 @@ def beat_of(name: str, by: str) -> Operation:
         reading=kind.effect,
         prepare=lambda place: world(place, kind, by),
         arrange=lambda place: arrange(place, kind, by),
+        cuts=2,
     )
 
 
@@ -215,9 +217,11 @@ BOOKS = {
         again=False,
     ),
     "events rotation": Operation(
-        lambda place: LineLog(place.store, EVENTS, 10).append("two", durable=False),
-        lambda place: LineLog(FileStore(str(place.root)), EVENTS, 0).tail(9),
-        lambda place: LineLog(place.store, EVENTS, 10).append("one" * 5),
+        lambda place: LineLog(place.store, EVENTS, 10).append(JOURNAL[1], durable=False),
+        lambda place: [
+            line for line in LineLog(FileStore(str(place.root)), EVENTS, 0).tail(9) if line[:3] == line[-3:]
+        ],
+        lambda place: LineLog(place.store, EVENTS, 10).append(JOURNAL[0]),
         again=False,
         durable=False,
     ),
@@ -252,4 +256,4 @@ BOOKS = {
         lambda place: Nonces(place.store).take(Nonce(500, "new"), 400), _files(".notify-nonces.jsonl"), _nonces
     ),
 }
-OPERATIONS = BEATS | BOOKS | MAIL
+OPERATIONS = BEATS | BOOKS | MAIL | SESSIONS

@@ -2,7 +2,8 @@
 
 `python -m tests.crash.points` prints how many points each operation has. A point is a call of the disk, or the begin or
 the end of a process. A process dies, or the power is cut, where something has just changed: after a call that only
-looked all is as it was before it. Each point has two cuts: what was not synced is lost, and in turn the other `CUTS`.
+looked all is as it was before it. Each point has several cuts: all that was not synced is lost, then in turn what the
+other `CUTS` leave.
 """
 
 import shutil
@@ -80,7 +81,8 @@ class Place:
 class Operation(Struct, frozen=True):
     """What is stopped. `prepare` makes the data dir, once; `arrange` the world around it, for each point.
 
-    `reading` is how it stands for a fresh process: as before, as after, or one of so many truths `between`.
+    `reading` is how it stands for a fresh process: as before, as after, or one of so many truths `between`. What is not
+    `durable` may be lost with the power though it was done. The power is cut so many times at each point.
     """
 
     act: Callable[[Place], object]
@@ -90,6 +92,7 @@ class Operation(Struct, frozen=True):
     between: int = 0
     again: bool = True
     durable: bool = True
+    cuts: int = 6
 
 
 class Stopped(Struct, frozen=True):
@@ -129,10 +132,11 @@ class Points(Struct, frozen=True):
             shutil.rmtree(place.root)
 
     def cuts(self) -> Iterator[Stopped]:
-        """The power fails after each call that changed something, and after the last."""
+        """The power fails after each call that changed something, and when all is done."""
         calls, (old, new) = self.calls(), self._truths()
-        for turn, at in enumerate(points_of(calls)):
-            for seed, way in enumerate((LOST, OTHER_WAYS[turn % 2])):
+        for turn, at in enumerate(ends_of(calls)):
+            ways = [LOST, *(OTHER_WAYS[(turn + n) % 2] for n in range(self.operation.cuts - 1))]
+            for seed, way in enumerate(ways):
                 disk = PowerDisk(at)
                 place = self._place(f"{at}-{seed}", disk)
                 with suppress(Died):
@@ -190,6 +194,11 @@ def points_of(calls: list[str]) -> list[int]:
     return [1, *(n + 1 for n, name in enumerate(calls, 1) if name not in LOOKING)]
 
 
+def ends_of(calls: list[str]) -> list[int]:
+    """The same, and the moment at which the last call has returned: from then on what was promised is so."""
+    return sorted({*points_of(calls), len(calls) + 1})
+
+
 def main() -> None:
     """Print the table."""
     from tests.crash.operations import OPERATIONS
@@ -199,8 +208,8 @@ def main() -> None:
     for name, operation in OPERATIONS.items():
         with tempfile.TemporaryDirectory(prefix="looop-crash-") as folder:
             calls = Points(operation, Path(folder)).calls()
-        found = points_of(calls)
-        counts = [len(calls), sum(at <= len(calls) for at in found), 2 * len(found)]
+        deaths = sum(at <= len(calls) for at in points_of(calls))
+        counts = [len(calls), deaths, operation.cuts * len(ends_of(calls))]
         total = [before + count for before, count in zip(total, counts, strict=True)]
         say(name, *counts)
     say("all", *total)

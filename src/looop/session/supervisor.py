@@ -24,7 +24,7 @@ from looop.session import wire
 from looop.session.control import Control
 from looop.session.kin import adopt, birth, kill_kin, marked
 from looop.session.options import Options, parse
-from looop.session.record import EXITED, KILLED, RUNNING, STARTING, Folder, remove, stamp, temporary
+from looop.session.record import EXITED, KILLED, RUNNING, STARTING, Folder, remove, settle, stamp, temporary
 from looop.session.terminal import Terminal
 from looop.session.transcript import Transcript
 
@@ -167,6 +167,8 @@ class Supervisor:
         except OSError:
             remove(temp)
             raise
+        for folder in (sessions, os.path.dirname(sessions)):
+            settle(folder)
         self.transcript = Transcript(self._folder, self.options.size, self.options.max_log)
 
     def _meta(self) -> dict[str, object]:
