@@ -195,6 +195,13 @@ def _judged(place: Place) -> None:
     Verify(place.store).record("w", VerifyResult(ok=False, exit_code=1))
 
 
+def _verdict(place: Place) -> tuple[str | None, bool]:
+    """What a worker is judged by, and whether it was; what is new was not."""
+    command, is_judged = text(place, "verify/w.cmd"), text(place, "verify/w.json") is not None
+    assert not (command == "new" and is_judged)
+    return command, is_judged
+
+
 def _damaged(place: Place) -> None:
     place.home.write("cost.jsonl", ROW % 1 + "torn\n" + ROW % 2 + "{\n")
 
@@ -218,9 +225,7 @@ BOOKS = {
     ),
     "events rotation": Operation(
         lambda place: LineLog(place.store, EVENTS, 10).append(JOURNAL[1], durable=False),
-        lambda place: [
-            line for line in LineLog(FileStore(str(place.root)), EVENTS, 0).tail(9) if line[:3] == line[-3:]
-        ],
+        lambda place: [line for line in LineLog(FileStore(str(place.root)), EVENTS, 0).tail(9) if line in JOURNAL],
         lambda place: LineLog(place.store, EVENTS, 10).append(JOURNAL[0]),
         again=False,
         durable=False,
@@ -243,9 +248,7 @@ BOOKS = {
         _judged,
         between=1,
     ),
-    "verify forgotten": Operation(
-        lambda place: Verify(place.store).clear("w"), _files("verify/w.cmd", "verify/w.json"), _judged, between=1
-    ),
+    "verify forgotten": Operation(lambda place: Verify(place.store).clear("w"), _verdict, _judged, between=1),
     "cost repair": Operation(
         lambda place: CostLedger(place.store).repair(), _files("cost.jsonl", "cost.jsonl.damaged"), _damaged, between=1
     ),
