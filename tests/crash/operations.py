@@ -244,7 +244,7 @@ BOOKS = {
     ),
     "verify of a new worker": Operation(
         lambda place: Verify(place.store).declare("w", "new"),
-        _files("verify/w.cmd", "verify/w.json"),
+        _verdict,
         _judged,
         between=1,
     ),
