@@ -156,7 +156,9 @@ class Supervisor:
     def _found(self) -> None:
         """Make the folder with its first records; whoever gives it its name has the id."""
         sessions = os.path.join(os.path.abspath(self.options.root), "sessions")
-        os.makedirs(sessions, exist_ok=True)
+        if not os.path.isdir(sessions):
+            os.makedirs(sessions, exist_ok=True)
+            settle(os.path.dirname(sessions))
         temp, path = os.path.join(sessions, temporary()), os.path.join(sessions, self.options.id)
         os.mkdir(temp)
         try:
@@ -167,8 +169,7 @@ class Supervisor:
         except OSError:
             remove(temp)
             raise
-        for folder in (sessions, os.path.dirname(sessions)):
-            settle(folder)
+        settle(sessions)
         self.transcript = Transcript(self._folder, self.options.size, self.options.max_log)
 
     def _meta(self) -> dict[str, object]:
