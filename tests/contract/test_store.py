@@ -169,6 +169,14 @@ class TestWrite:
         bench.store.append("box/a", b"4\n")
         assert executable(bench.store, "box") == [True]
 
+    def test_each_has_a_mode_of_its_own(self, bench):
+        """A value that changes beside an executable one stays as it was, and a created one is not executable."""
+        bench.given("box/a", b"1", executable=True)
+        bench.given("box/b", b"1")
+        assert bench.store.swap("box/a", b"1", b"2") and bench.store.swap("box/b", b"1", b"2")
+        assert bench.store.create("box/c", b"3")
+        assert executable(bench.store, "box") == [True, False, False]
+
     def test_becomes_executable(self, bench):
         """A value that was not executable becomes so when it is written so."""
         bench.given("box/a", b"1")

@@ -9,6 +9,7 @@ import msgspec
 
 from looop.contract import setup
 from looop.model.notices import Nonce, Notice
+from looop.model.records import VerifyResult
 from looop.state.codec import LineLog
 from looop.state.house import EVENTS
 from looop.state.journal import Journal
@@ -17,8 +18,11 @@ from looop.state.ledger import CostLedger
 from looop.state.notices import Nonces, Notices
 from looop.state.playbook import Playbook
 from looop.state.seed import seed
+from looop.state.verify import Verify
 from looop.store.files import FileStore
-from tests.crash.points import CONFIG, Operation, Place
+from tests.crash.mail import MAIL
+from tests.crash.points import CONFIG, Operation, Place, text, texts
+from tests.crash.sessions import SESSIONS
 from tests.fakes.crew import IDLE
 from tests.sim.machine import Answer
 
@@ -36,15 +40,6 @@ class Kind(msgspec.Struct, frozen=True):
     effect: Effect
     announced: bool = False
     once: bool = False
-
-
-def text(place: Place, key: str) -> str | None:
-    blob = FileStore(str(place.root)).read(key)
-    return blob.data.decode() if blob else None
-
-
-def texts(place: Place, folder: str) -> dict[str, str | None]:
-    return {entry.name: text(place, f"{folder}/{entry.name}") for entry in FileStore(str(place.root)).list(folder)}
 
 
 def _playbook(place: Place) -> tuple[str | None, bool]:
@@ -121,6 +116,7 @@ def beat_of(name: str, by: str) -> Operation:
         reading=kind.effect,
         prepare=lambda place: world(place, kind, by),
         arrange=lambda place: arrange(place, kind, by),
+        cuts=2,
     )
 
 
@@ -194,6 +190,18 @@ def _nonces(place: Place) -> None:
         Nonces(place.store).take(Nonce(n, f"n{n}"), 0)
 
 
+def _judged(place: Place) -> None:
+    Verify(place.store).declare("w", "old")
+    Verify(place.store).record("w", VerifyResult(ok=False, exit_code=1))
+
+
+def _verdict(place: Place) -> tuple[str | None, bool]:
+    """What a worker is judged by, and whether it was; what is new was not."""
+    command, is_judged = text(place, "verify/w.cmd"), text(place, "verify/w.json") is not None
+    assert not (command == "new" and is_judged)
+    return command, is_judged
+
+
 def _damaged(place: Place) -> None:
     place.home.write("cost.jsonl", ROW % 1 + "torn\n" + ROW % 2 + "{\n")
 
@@ -216,9 +224,9 @@ BOOKS = {
         again=False,
     ),
     "events rotation": Operation(
-        lambda place: LineLog(place.store, EVENTS, 10).append("two", durable=False),
-        lambda place: LineLog(FileStore(str(place.root)), EVENTS, 0).tail(9),
-        lambda place: LineLog(place.store, EVENTS, 10).append("one" * 5),
+        lambda place: LineLog(place.store, EVENTS, 10).append(JOURNAL[1], durable=False),
+        lambda place: [line for line in LineLog(FileStore(str(place.root)), EVENTS, 0).tail(9) if line in JOURNAL],
+        lambda place: LineLog(place.store, EVENTS, 10).append(JOURNAL[0]),
         again=False,
         durable=False,
     ),
@@ -234,6 +242,13 @@ BOOKS = {
         between=2,
         again=False,
     ),
+    "verify of a new worker": Operation(
+        lambda place: Verify(place.store).declare("w", "new"),
+        _verdict,
+        _judged,
+        between=1,
+    ),
+    "verify forgotten": Operation(lambda place: Verify(place.store).clear("w"), _verdict, _judged, between=1),
     "cost repair": Operation(
         lambda place: CostLedger(place.store).repair(), _files("cost.jsonl", "cost.jsonl.damaged"), _damaged, between=1
     ),
@@ -244,4 +259,4 @@ BOOKS = {
         lambda place: Nonces(place.store).take(Nonce(500, "new"), 400), _files(".notify-nonces.jsonl"), _nonces
     ),
 }
-OPERATIONS = BEATS | BOOKS
+OPERATIONS = BEATS | BOOKS | MAIL | SESSIONS

@@ -2,7 +2,8 @@
 
 `python -m tests.crash.points` prints how many points each operation has. A point is a call of the disk, or the begin or
 the end of a process. A process dies, or the power is cut, where something has just changed: after a call that only
-looked all is as it was before it. Each point has two cuts: what was not synced is lost, and in turn the other `CUTS`.
+looked all is as it was before it. Each point has several cuts: all that was not synced is lost, then in turn what the
+other `CUTS` leave.
 """
 
 import shutil
@@ -19,13 +20,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from looop.config.file import Config
+from looop.model.errors import Unreadable, Unwritable
 from looop.state.house import House
 from looop.store.files import FileStore
 from looop.store.fsio import Disk
 from tests.crash.power import PowerDisk
 from tests.fakes.clock import StillClock
 from tests.fakes.crew import IDLE
-from tests.fakes.disk import Died, QuickDeath, QuickDisk, WatchedDisk
+from tests.fakes.disk import CALLS, Died, FailingDisk, QuickDeath, QuickDisk, WatchedDisk
 from tests.fakes.house import Home
 from tests.sim.machine import Machine, SimFleet
 
@@ -79,7 +81,8 @@ class Place:
 class Operation(Struct, frozen=True):
     """What is stopped. `prepare` makes the data dir, once; `arrange` the world around it, for each point.
 
-    `reading` is how it stands for a fresh process: as before, as after, or one of so many truths `between`.
+    `reading` is how it stands for a fresh process: as before, as after, or one of so many truths `between`. What is not
+    `durable` may be lost with the power though it was done. The power is cut so many times at each point.
     """
 
     act: Callable[[Place], object]
@@ -89,6 +92,7 @@ class Operation(Struct, frozen=True):
     between: int = 0
     again: bool = True
     durable: bool = True
+    cuts: int = 6
 
 
 class Stopped(Struct, frozen=True):
@@ -111,6 +115,7 @@ class Points(Struct, frozen=True):
         """What the operation calls when nobody disturbs it."""
         place = self._place("healthy", disk := WatchedDisk())  # type: ignore[no-untyped-call]
         self.operation.act(place)
+        shutil.rmtree(place.root)
         return disk.calls  # type: ignore[no-any-return]
 
     def deaths(self) -> Iterator[Stopped]:
@@ -127,10 +132,11 @@ class Points(Struct, frozen=True):
             shutil.rmtree(place.root)
 
     def cuts(self) -> Iterator[Stopped]:
-        """The power fails after each call that changed something, and after the last."""
+        """The power fails after each call that changed something, and when all is done."""
         calls, (old, new) = self.calls(), self._truths()
-        for turn, at in enumerate(points_of(calls)):
-            for seed, way in enumerate((LOST, OTHER_WAYS[turn % 2])):
+        for turn, at in enumerate(ends_of(calls)):
+            ways = [LOST, *(OTHER_WAYS[(turn + n) % 2] for n in range(self.operation.cuts - 1))]
+            for seed, way in enumerate(ways):
                 disk = PowerDisk(at)
                 place = self._place(f"{at}-{seed}", disk)
                 with suppress(Died):
@@ -140,12 +146,26 @@ class Points(Struct, frozen=True):
                 yield Stopped(place, at, old, new, done=at > len(calls))
                 shutil.rmtree(place.root)
 
+    def failures(self, number: int) -> Iterator[Stopped]:
+        """Each call of the disk fails once, with this error, and the process lives on."""
+        calls, (old, new) = self.calls(), self._truths()
+        for at, name in enumerate(calls, 1):
+            if name in CALLS:
+                place = self._place(str(at), FailingDisk(at, number))  # type: ignore[no-untyped-call]
+                with suppress(Unreadable, Unwritable):
+                    self.operation.act(place)
+                place.open(QuickDisk())
+                yield Stopped(place, at, old, new)
+                shutil.rmtree(place.root)
+
     def _truths(self) -> tuple[Any, Any]:
         """How it reads before and after."""
         place = self._place("truths", QuickDisk())
         old = self.operation.reading(place)
         self.operation.act(place)
-        return old, self.operation.reading(place)
+        new = self.operation.reading(place)
+        shutil.rmtree(place.root)
+        return old, new
 
     def _place(self, name: str, disk: Disk) -> Place:
         template = self.root / "template"
@@ -160,9 +180,23 @@ class Points(Struct, frozen=True):
         return place
 
 
+def text(place: Place, key: str) -> str | None:
+    blob = FileStore(str(place.root)).read(key)
+    return blob.data.decode() if blob else None
+
+
+def texts(place: Place, folder: str) -> dict[str, str | None]:
+    return {entry.name: text(place, f"{folder}/{entry.name}") for entry in FileStore(str(place.root)).list(folder)}
+
+
 def points_of(calls: list[str]) -> list[int]:
     """Before which calls a death finds something that the one before could not."""
     return [1, *(n + 1 for n, name in enumerate(calls, 1) if name not in LOOKING)]
+
+
+def ends_of(calls: list[str]) -> list[int]:
+    """The same, and the moment at which the last call has returned: from then on what was promised is so."""
+    return sorted({*points_of(calls), len(calls) + 1})
 
 
 def main() -> None:
@@ -174,8 +208,8 @@ def main() -> None:
     for name, operation in OPERATIONS.items():
         with tempfile.TemporaryDirectory(prefix="looop-crash-") as folder:
             calls = Points(operation, Path(folder)).calls()
-        found = points_of(calls)
-        counts = [len(calls), sum(at <= len(calls) for at in found), 2 * len(found)]
+        deaths = sum(at <= len(calls) for at in points_of(calls))
+        counts = [len(calls), deaths, operation.cuts * len(ends_of(calls))]
         total = [before + count for before, count in zip(total, counts, strict=True)]
         say(name, *counts)
     say("all", *total)

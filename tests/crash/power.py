@@ -4,6 +4,9 @@ Note [What a cut may take]
 The content of a file that was not synced may be missing, a part of it, or zeros. A name that was made, given or removed
 since its folder was synced may be as before; of several such changes any may have reached the medium, in any order. One
 rename happens whole or not at all, also between two folders, as on every file system that keeps a journal.
+
+Note [Folders that move]
+What is in a folder is known by the path the folder had first, wherever it is moved.
 """
 
 import os
@@ -33,15 +36,20 @@ class PowerDisk(QuickDeath):
         self._now: dict[str, _File | None] = {}
         self._safe: dict[str, _File | None] = {}
         self._loose: list[dict[str, _File | None]] = []
+        self._moved: dict[str, _File] = {}
 
     def meet(self, name: str, real: Any, args: Any) -> Any:
         for path in args[: NAMES_OF.get(name, 0)]:
-            if path not in self._now:
-                self._now[path] = self._safe[path] = _found(path)
+            self.know(path, path)
         result = super().meet(name, real, args)  # type: ignore[no-untyped-call]
         if after := getattr(self, f"_after_{name}", None):
             after(result, *args)
         return result
+
+    def know(self, path: str, place: str) -> None:
+        """What is there before the first change is on the medium."""
+        if path not in self._now:
+            self._now[path] = self._safe[path] = _found(place)
 
     def cut(self, rng: Random, names: float, data: float) -> None:
         """Leave what the medium kept: of what was not synced, names and contents with these chances."""
@@ -50,6 +58,7 @@ class PowerDisk(QuickDeath):
         for change in loose:
             if rng.random() < names:
                 final.update(change)
+        final = self._put_back(final)
         for path, file in final.items():
             if file is not None and file.mode != FOLDER:
                 _leave(path, file, file.data if rng.random() < data else _torn(file, rng))
@@ -59,8 +68,24 @@ class PowerDisk(QuickDeath):
             elif file is None and os.path.lexists(path):
                 os.unlink(path)
 
+    def _put_back(self, final: dict[str, _File | None]) -> dict[str, _File | None]:
+        """Give folders that were moved the names the medium knows, and say what is in them by those."""
+        for first, folder in self._moved.items():
+            here = next((path for path, file in self._now.items() if file is folder), "")
+            there = [path for path, file in final.items() if file is folder]
+            for path in there[:-1]:
+                final[path] = None
+            if there and here:
+                os.rename(here, there[-1])
+            elif there:
+                os.mkdir(there[-1])
+            inside = {path: file for path, file in final.items() if os.path.dirname(path) == first}
+            final = {path: file for path, file in final.items() if path not in inside}
+            final |= {there[-1] + path.removeprefix(first): file for path, file in inside.items() if there}
+        return final
+
     def _after_create(self, fd: int, path: str) -> None:
-        self._open[fd] = _File(b"", b"")
+        self._open[fd] = _File(b"", b"", os.fstat(fd).st_mode & 0o777)
         self._change({path: self._open[fd]})
 
     def _after_extend(self, fd: int, path: str) -> None:
@@ -84,7 +109,10 @@ class PowerDisk(QuickDeath):
         self._open.pop(fd, None)
 
     def _after_rename(self, _: None, source: str, target: str) -> None:
-        self._change({source: None, target: self._now[source]})
+        file = self._now[source]
+        if file is not None and file.mode == FOLDER:
+            self._moved.setdefault(source, file)
+        self._change({source: None, target: file})
 
     def _after_unlink(self, _: None, path: str) -> None:
         self._change({path: None})
@@ -104,7 +132,6 @@ class PowerDisk(QuickDeath):
 
 
 def _found(path: str) -> _File | None:
-    """What was there before we came is on the medium."""
     if os.path.isdir(path):
         return _File(b"", b"", FOLDER)
     try:

@@ -27,6 +27,7 @@ from looop.session.record import (
     is_left_over,
     read_record,
     remove,
+    settle,
     stamp,
     temporary,
 )
@@ -197,6 +198,7 @@ class Fleet:
                 return False
             self._bury(session)
             os.rename(session.folder, grave)
+            settle(self._folder)
         finally:
             os.close(lock)
         remove(grave)

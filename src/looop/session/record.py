@@ -8,8 +8,10 @@ The status takes a fixed room, so that the last word of a session can be written
 has no place for another file. A reader that meets half of each finds no JSON, and looks again.
 
 Note [Power cut]
-A folder without a whole `meta.json` is touched by nobody, and would hold its id for ever: so that record, and it alone,
-is on the disk itself before the folder has its name. A status that is lost with the power is one of the dead.
+A folder without a whole `meta.json` is touched by nobody, and would hold its id for ever: so that record is on the disk
+itself, content and name, before the folder has its name, and a folder has lost its name there before anything in it
+goes. A start is reported once its folder's name is there, or nobody would know that there had been a worker. A status
+that is lost with the power is one of the dead.
 """
 
 from __future__ import annotations
@@ -71,6 +73,7 @@ class Folder:
             os.fsync(fd)
         finally:
             os.close(fd)
+        settle(self.path)
 
     def write_status(self, record: dict[str, object]) -> None:
         """How it stands; over the status before where the disk is full. Raises OSError. See Note [Full disk]."""
@@ -106,6 +109,20 @@ class Folder:
             os.close(fd)
             raise
         return fd
+
+
+def settle(folder: str) -> None:
+    """Bring the names in a folder to the disk, as far as its file system lets us. See Note [Power cut]."""
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return
+    try:
+        os.fsync(fd)
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
 
 
 def temporary() -> str:

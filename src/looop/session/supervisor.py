@@ -24,7 +24,7 @@ from looop.session import wire
 from looop.session.control import Control
 from looop.session.kin import adopt, birth, kill_kin, marked
 from looop.session.options import Options, parse
-from looop.session.record import EXITED, KILLED, RUNNING, STARTING, Folder, remove, stamp, temporary
+from looop.session.record import EXITED, KILLED, RUNNING, STARTING, Folder, remove, settle, stamp, temporary
 from looop.session.terminal import Terminal
 from looop.session.transcript import Transcript
 
@@ -156,7 +156,9 @@ class Supervisor:
     def _found(self) -> None:
         """Make the folder with its first records; whoever gives it its name has the id."""
         sessions = os.path.join(os.path.abspath(self.options.root), "sessions")
-        os.makedirs(sessions, exist_ok=True)
+        if not os.path.isdir(sessions):
+            os.makedirs(sessions, exist_ok=True)
+            settle(os.path.dirname(sessions))
         temp, path = os.path.join(sessions, temporary()), os.path.join(sessions, self.options.id)
         os.mkdir(temp)
         try:
@@ -167,6 +169,7 @@ class Supervisor:
         except OSError:
             remove(temp)
             raise
+        settle(sessions)
         self.transcript = Transcript(self._folder, self.options.size, self.options.max_log)
 
     def _meta(self) -> dict[str, object]:

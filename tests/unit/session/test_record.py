@@ -1,5 +1,6 @@
 """The records of a session: whole or the one before, on any disk, and a folder that says who made it."""
 
+import errno
 import json
 import os
 import resource
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from looop.session.kin import birth
-from looop.session.record import META, STATUS, Folder, is_left_over, read_record, remove, stamp, temporary
+from looop.session.record import META, STATUS, Folder, is_left_over, read_record, remove, settle, stamp, temporary
 from tests.fakes.tiny import fill, tiny_disk
 
 
@@ -116,6 +117,22 @@ def test_the_first_word_does_not_begin_what_cannot_be_written(tmp_path: Path) ->
             folder.write_meta({"cmd": ["x" * 100_000]})
         assert os.listdir(disk / "s") == []
         folder.close()
+
+
+def test_a_folder_that_cannot_be_synced_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some file systems sync no folders, and one may be gone by now: what is on the disk is as much as they give."""
+    synced: list[int] = []
+
+    def refuse(fd: int) -> None:
+        synced.append(os.fstat(fd).st_ino)
+        raise OSError(errno.EINVAL, "no")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    before = os.listdir("/dev/fd")
+    settle(str(tmp_path))
+    settle(str(tmp_path / "gone"))
+    assert synced == [os.stat(tmp_path).st_ino]
+    assert os.listdir("/dev/fd") == before
 
 
 def test_a_limit_on_files_is_a_full_disk(folder: Folder) -> None:

@@ -162,6 +162,17 @@ class TestOrderOfCalls:
         assert disk.calls.count("mkdir") == 5
         assert disk.calls.count("sync_folder") == 3 + 1
 
+    def test_a_folder_that_somebody_else_makes_first_will_do(self, root):
+        """Of two that need the same new folders at once both get their values in."""
+
+        class Outrun(Disk):
+            def mkdir(self, path):
+                super().mkdir(path)
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+
+        FileStore(root, Outrun()).write("box/inner/a", b"1")
+        assert FileStore(root).read("box/inner/a").data == b"1"
+
 
 class TestModes:
     def test_a_new_file_follows_the_umask(self, store, root, umask):
