@@ -225,11 +225,19 @@ def test_ordinary_nesting_is_fine() -> None:
 
 
 @pytest.mark.parametrize(
-    "block", ["done: !!bool x", "done: !!timestamp x", "goal: !!int ''", "goal: !x y", "goal: !!python/name:os.system"]
+    ("block", "cure"),
+    [
+        ("done: !!bool x", "leave it out"),
+        ("done: !!timestamp x", "leave it out"),
+        ("goal: !!int ''", "leave it out"),
+        ("goal: !x y", "quote it"),
+        ("goal: !!python/name:os.system", "leave it out"),
+    ],
 )
-def test_tags_are_refused(block: str) -> None:
-    """Nobody needs YAML's types here, and they can do harm. Source: design §4."""
-    assert "YAML tag" in refusal(front(block))
+def test_tags_are_refused(block: str, cure: str) -> None:
+    """Nobody needs YAML's types here, and they can do harm; a sign that was no tag is to be quoted. Design §4."""
+    text = refusal(front(block))
+    assert "YAML tag" in text and text.endswith(cure)
 
 
 @pytest.mark.parametrize(
