@@ -100,10 +100,10 @@ def test_an_anchor_to_come_is_waited_for() -> None:
 )
 def test_a_hand_written_one_that_makes_no_sense(fields: dict[str, Any], why: str) -> None:
     """A stable `invalid` that says why; it has no next moment. Source: spec/edge-cases.md item 216."""
-    schedule = hourly(**fields)
+    schedule = hourly(**fields, note="n")
     for now in (START, START + DAY):
         signal, detail = probe(schedule, now, zone_of, Before())
-        assert signal == "invalid" and detail["kind"] == "invalid" and why in detail["why"]
+        assert (signal, detail["kind"], detail["note"]) == ("invalid", "invalid", "n") and why in detail["why"]
         assert next_due([schedule], now, zone_of) is None
 
 
