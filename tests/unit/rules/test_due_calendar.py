@@ -146,6 +146,9 @@ def test_of_too_many_the_oldest_are_skipped() -> None:
     exactly = Watch(hourly("all"))
     assert exactly.look(START + MOST_BEHIND * HOUR) == run(1)
     assert (exactly.detail["missed"], exactly.detail["skipped"]) == (MOST_BEHIND - 1, 0)
+    one_more = Watch(hourly("all"))
+    assert one_more.look(START + (MOST_BEHIND + 1) * HOUR) == run(2)
+    assert (one_more.detail["missed"], one_more.detail["skipped"]) == (MOST_BEHIND - 1, 1)
 
 
 def test_none_shows_what_was_noticed_in_time() -> None:
@@ -180,7 +183,9 @@ def test_recurring_ones_have_the_same_choices() -> None:
     assert [watch.look(START + 3 * HOUR + second)["period"] for second in (0, 1, 2, 3)] == [1, 2, 3, 3]
     assert watch.detail["next_due_in_s"] == HOUR - 3 and watch.detail["kind"] == "recurring"
     watch = Watch(Schedule(every_s=HOUR, anchor=START, catch_up="none"))
-    assert [watch.look(START + seconds)["period"] for seconds in (HOUR, 3 * HOUR - 1, 3 * HOUR + 1)] == [1, 1, 3]
+    assert [watch.look(START + seconds)["period"] for seconds in (HOUR, 3 * HOUR - 1)] == [1, 1]
+    assert watch.detail["missed"] == 1
+    assert watch.look(START + 3 * HOUR + 1)["period"] == 3
     watch = Watch(Schedule(every_s=HOUR, anchor=START, catch_up="one"))
     assert [watch.look(START + hours * HOUR)["period"] for hours in (0, 1, 9)] == [0, 1, 9]
     assert watch.detail["missed"] == 7
