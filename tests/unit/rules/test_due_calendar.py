@@ -1,6 +1,7 @@
 """Schedules by the calendar: what is shown of them, and what becomes of runs that were missed."""
 
 from datetime import UTC, datetime, tzinfo
+from itertools import product
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -245,10 +246,10 @@ def test_a_clock_that_was_far_ahead_is_forgotten(catch_up: str) -> None:
 
 
 def test_what_was_written_anew_has_no_past() -> None:
-    """Runs before the anchor belong to the schedule that was there before."""
-    for catch_up in ("one", "all", "none"):
+    """Runs up to the anchor belong to the schedule that was there before."""
+    for catch_up, shown in product(("one", "all", "none"), (3, 5)):
         watch = Watch(hourly(catch_up, anchor=START + 5 * HOUR))
-        watch.decided = watch.published = run(3)
+        watch.decided = watch.published = run(shown)
         assert watch.look(START + 5 * HOUR + 60) == {"run": None}
         assert watch.look(START + 6 * HOUR) == run(6)
 
