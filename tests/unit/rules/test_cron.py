@@ -317,6 +317,20 @@ def test_a_local_time_has_one_moment(naive: str, expected: str) -> None:
     assert cron.stamp(cron.moment_of(datetime.fromisoformat(naive), BERLIN), BERLIN) == expected
 
 
+@pytest.mark.parametrize(
+    ("gap", "minutes", "zone", "end"),
+    [
+        ("2026-03-29T02:00:00", 60, BERLIN, "2026-03-29T03:00:00+02:00"),
+        ("2026-10-04T02:00:00", 30, LORD_HOWE, "2026-10-04T02:30:00+11:00"),
+        ("2011-12-30T00:00:00", 24 * 60, ZoneInfo("Pacific/Apia"), "2011-12-31T00:00:00+14:00"),
+    ],
+)
+def test_every_time_that_is_skipped_has_the_end_of_the_gap(gap: str, minutes: int, zone: ZoneInfo, end: str) -> None:
+    """An hour, half an hour, or a whole day: each minute of it is the moment at which the clocks have gone forward."""
+    skipped = [datetime.fromisoformat(gap) + timedelta(minutes=n) for n in range(minutes)]
+    assert {cron.stamp(cron.moment_of(naive, zone), zone) for naive in skipped} == {end}
+
+
 def test_a_stamp_is_read_back() -> None:
     """What is published names its moment; anything else names none."""
     assert cron.from_stamp("2026-03-29T03:00:00+02:00") == at("2026-03-29T01:00:00+00:00")
