@@ -48,7 +48,7 @@ hold one. If you crash, the loop frees it.
 
 WHEN ALL IS DONE and no question is open
 1. Report what you have spent, if you can tell, in US dollars:
-    "$LOOOP_BIN" cost add worker {id} {runner} USD --goal {goal}
+    "$LOOOP_BIN" cost add worker {id} {runner} USD --goal {id}
 2. As the very last step: `"$LOOOP_BIN" kill {id}`. It ends this session; never in the middle of the task, \
 never while you wait.
 
@@ -56,15 +56,12 @@ never while you wait.
 """
 
 
-def worker_prompt(worker: str, data_dir: str, prompt: str, *, goal: str = "", runner: str = "agent") -> str:
-    """The whole prompt of a worker: the contract, its task as it stands, a newline.
+def worker_prompt(worker: str, data_dir: str, prompt: str, *, runner: str) -> str:
+    """The whole prompt of a worker: the contract, its task as it stands, a newline. `runner` is a name for the bill.
 
-    `worker` and `goal` (the worker's id, unless it is given) are ids; `runner` is a name for the bill.
     Source: spec/workers.md §2.2 item 4.
     """
-    contract = _CONTRACT.format(
-        id=worker, goal=goal or worker, data_dir=one_line(data_dir), runner=_word(runner), task=TASK
-    )
+    contract = _CONTRACT.format(id=worker, data_dir=one_line(data_dir), runner=_word(runner), task=TASK)
     return f"{contract}{prompt}\n"
 
 

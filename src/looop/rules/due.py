@@ -115,11 +115,11 @@ def ran(schedule: Schedule | Fault, signal: Any, zone_of: ZoneOf | None) -> int 
 def line_of(schedule: Schedule, zone_of: ZoneOf | None) -> Line:
     """The runs of a schedule that has several. Raises Invalid with what is wrong with it."""
     if schedule.catch_up not in (None, *CATCH_UP):
-        raise Invalid(f"catch_up is {clipped(schedule.catch_up or '', 64)!r}: expected one of {', '.join(CATCH_UP)}")
+        raise Invalid(f"catch_up is {clipped(str(schedule.catch_up), 64)!r}: expected one of {', '.join(CATCH_UP)}")
     if schedule.cron is None:
-        if (schedule.every_s or 0) < MIN_EVERY_S:
+        if schedule.every_s is None or schedule.every_s < MIN_EVERY_S:
             raise Invalid(f"every_s is {schedule.every_s}: at least {MIN_EVERY_S} is allowed")
-        return Periods(every_s=schedule.every_s or 0, anchor=schedule.anchor or 0)
+        return Periods(every_s=schedule.every_s, anchor=schedule.anchor or 0)
     if not schedule.tz or zone_of is None:
         raise Invalid('a cron schedule names its time zone: "tz": "Europe/Berlin"')
     return Calendar(spec=cron.parse(schedule.cron), zone=zone_of(schedule.tz), anchor=schedule.anchor or 0)

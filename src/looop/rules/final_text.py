@@ -11,7 +11,7 @@ import re
 _END = re.compile(r"[\s`]*\Z")
 
 
-def last_decision(text: str, asked: str = "") -> str | None:
+def last_decision(text: str, asked: str) -> str | None:
     """The text of the last JSON object with an `action` key, None when there is none.
 
     Objects inside other objects do not count: a decision stands by itself. `asked` is the prompt, see Note [Echo].

@@ -102,7 +102,7 @@ def _load_yaml(block: str) -> Any:
         where = f"line {error.problem_mark.line + 2}: " if error.problem_mark else ""
         raise Invalid(f"front matter is not YAML: {where}{error.problem} ({_QUOTE})") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise Invalid(f"front matter is not YAML: {str(error).split(chr(10), 1)[0]}") from None
+        raise Invalid(f"front matter is not YAML: {str(error).partition(chr(10))[0]}") from None
 
 
 def _only_plain(event: Any) -> None:
@@ -174,6 +174,6 @@ def _known_keys(declared: dict[Any, Any], known: tuple[str, ...], where: str) ->
 
     for key in declared:
         if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1)
+            close = difflib.get_close_matches(str(key), known)
             hint = f": did you mean `{close[0]}`?" if close else f": expected {', '.join(known)}"
             raise Invalid(f"{where}: unknown key `{key}`{hint}")

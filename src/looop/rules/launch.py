@@ -55,7 +55,7 @@ def launch_script(
     _require(command, "the worker's command" if own else "worker_command")
     script = with_prompt(command, prompt_file)
     if retries.extra > 0:
-        log = f"{data_dir.rstrip('/')}/sessions/{session_id}/output.log"
+        log = f"{data_dir}/sessions/{session_id}/output.log"
         script = _retrying(script, retries, log)
     return f"export LOOOP_SESSION_ID={quote(session_id)}; cd {quote(data_dir)} && {{ {script}\n}}"
 
@@ -125,4 +125,4 @@ def _retrying(command: str, retries: Retries, log: str) -> str:
         before="looop_settle; looop_from=$(looop_place)\n" if watched else "",
         said_well=" && ! looop_matches" if watched else "",
     )
-    return (_WATCH.format(log=quote(log), pattern=quote(retries.match)) if watched else "\n") + loop
+    return (_WATCH.format(log=quote(log), pattern=quote(retries.match)) if watched else "") + loop

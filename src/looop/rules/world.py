@@ -71,7 +71,7 @@ def assemble(policy: Mapping[str, bytes | None], snapshots: Iterable[tuple[str, 
         texts[path] = None if data is None else data.decode("utf-8", "replace")
     policy_hash = digest(frames)
     readings = {}
-    for stem, data, trust in sorted(snapshots, key=lambda snapshot: snapshot[0]):
+    for stem, data, trust in sorted(snapshots):
         reading = read_snapshot(stem, data, trust)
         readings[stem] = reading
         signal = canonical(reading.signal) if reading.is_json else None

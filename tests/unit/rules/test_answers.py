@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from looop.model.records import Answer
-from looop.rules.answers import is_refusal, state_of
+from looop.model.records import Answer, Ask, Fault
+from looop.rules.answers import is_due, is_owed, is_persons, is_refusal, is_stranded, state_of
 
 REFUSALS = [
     *("no", "No", "NO!", "n", "N.", " no \n", "nope", "never", "Never!", "deny", "denied", "refuse", "refused"),
@@ -30,6 +30,11 @@ OTHERS = [
     ),
     *("no.2", "denying nothing", "n/a", "nn", "abort? no", "not", "do", "refuses", "stop", "Stop.", "cancel", "abort"),
 ]
+
+
+def ask(**fields: object) -> Ask:
+    """A question of the worker `w`."""
+    return Ask(**{"id": "w-1", "worker": "w", "prompt": "?"} | fields)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", REFUSALS)
@@ -72,3 +77,59 @@ def test_how_a_question_stands() -> None:
     assert (state_of(Answer("no, later")), state_of(Answer("no problem"))) == ("refused", "answered")
     for outcome in ("expired", "withdrawn", "stranded"):
         assert state_of(Answer("no", outcome=outcome), stranded=True) == outcome  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("by", "persons"), [("", True), ("person", True), ("Ann B", True), ("w", False)])
+def test_a_person_is_told_from_a_worker(by: str, persons: bool) -> None:
+    """Nobody named, `person`, and a name that can be no worker's id are people. Source: docs/asking.md."""
+    assert is_persons(Answer("no", by=by)) is persons
+
+
+@pytest.mark.parametrize(("expires", "due"), [(None, False), (9, True), (10, True), (11, False), (0, True)])
+def test_time_is_over_from_its_second_on(expires: int | None, due: bool) -> None:
+    """At the second of its expiry a question is over; without one it never is. Source: docs/asking.md."""
+    assert is_due(ask(expires=expires), 10) is due
+
+
+@pytest.mark.parametrize(("generation", "stranded"), [(0, False), (5, False), (4, True), (6, True), (-1, True)])
+def test_a_question_belongs_to_the_session_that_asked(generation: int, stranded: bool) -> None:
+    """It is stranded when that session is over or another follows it, never without one. Source: docs/asking.md."""
+    assert is_stranded(ask(generation=generation), {"w": 5, "v": generation}) is stranded
+    assert is_stranded(ask(generation=generation), {"v": 5}) is (generation != 0)
+
+
+@pytest.mark.parametrize(
+    ("ts", "asked_in", "owed"),
+    [(101, 1, True), (101, 0, True), (100, 1, False), (99, 1, True), (99, 2, False), (99, 0, False), (99, -1, False)],
+)
+def test_an_answer_is_owed_to_who_asked_or_took_over(ts: int, asked_in: int, owed: bool) -> None:
+    """The session that began at 100 asked it since, or has taken it over from before. Source: docs/asking.md."""
+    assert is_owed(ask(ts=ts, generation=asked_in), Answer("yes"), 1, 100) is owed
+
+
+def test_without_a_session_nothing_is_taken_over() -> None:
+    """Who asks outside of a session is owed what was asked since, and nothing older. Source: docs/asking.md."""
+    assert [is_owed(ask(ts=ts), Answer("yes"), 0, 100) for ts in (99, 101)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("answer", "taken", "owed"),
+    [
+        (Answer("yes"), 0, True),
+        (Answer("yes"), 1, False),
+        (Answer("no", outcome="expired"), 0, True),
+        (Answer("moot", outcome="withdrawn"), 0, True),
+        (Answer("moot", outcome="withdrawn", by="v"), 0, True),
+        (Answer("moot", outcome="withdrawn", by="w"), 0, False),
+        (Answer("yes", by="w"), 0, True),
+        (Answer("", outcome="stranded"), 0, False),
+        (Fault("answers/w-1.json", "corrupt", "why"), 0, True),
+        (None, 0, True),
+    ],
+)
+def test_a_key_is_free_once_its_answer_is_had(answer: Answer | Fault | None, taken: int, owed: bool) -> None:
+    """Neither what was taken, nor what the worker withdrew itself, nor what is stranded is waited for.
+
+    Source: docs/asking.md.
+    """
+    assert is_owed(ask(ts=101, taken=taken), answer, 7, 100) is owed

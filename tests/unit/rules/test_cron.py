@@ -1,5 +1,6 @@
 """Cron expressions: what they say, and when they run in zones whose clocks go forward and back."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -53,6 +54,8 @@ def refusal(expression: str) -> str:
         ("0 0 * * FRI-MON", "field 5 (day-of-week) is 'FRI-MON'"),
         ("30 2 30 2 *", "it never runs: no month that field 4 (2) names has a day 30"),
         ("0 0 31 2,4 *", "it never runs: no month that field 4 (2,4) names has a day 31"),
+        ("0 0 31 11 *", "it never runs: no month that field 4 (11) names has a day 31"),
+        ("0 0 31 2 x", "field 5 (day-of-week) is 'x'"),
         ("* * * *", "has 4 fields: expected five, minute, hour, day-of-month, month, day-of-week"),
         ("* * * * * *", "has 6 fields: expected five"),
         ("", "has 0 fields: expected five"),
@@ -65,6 +68,12 @@ def test_what_is_no_expression_is_refused_in_one_line(expression: str, part: str
     """The field at fault stands there with what it may be; one that never runs is refused as such."""
     text = refusal(expression)
     assert part in text and "\n" not in text and len(text) < 500
+
+
+def test_an_expression_may_be_as_long_as_is_said() -> None:
+    """What fits is read, white space and all; one sign more is too long."""
+    assert cron.parse("1 * * * *".ljust(cron.MAX_CHARS)).fields == "1 * * * *"
+    assert f"at most {cron.MAX_CHARS} are allowed" in refusal("1 * * * *".ljust(cron.MAX_CHARS + 1))
 
 
 @given(st.text(max_size=30) | st.lists(st.text("0123456789*/,-LW#MONJAN@", max_size=6), max_size=6).map(" ".join))
@@ -128,6 +137,11 @@ def test_hours_as_they_pass_run_through_both() -> None:
         "2026-10-25T02:00:00+01:00",
     ]
     assert len(runs("*/5 * * * *", BERLIN, *long)) == 25 * 12
+    assert runs("30 */2 * * *", BERLIN, *long)[:3] == [
+        "2026-10-25T00:30:00+02:00",
+        "2026-10-25T02:30:00+02:00",
+        "2026-10-25T02:30:00+01:00",
+    ]
     half = "2026-04-04T23:59:59+11:00", "2026-04-05T23:59:59+10:30"
     assert len(runs("*/10 * * * *", LORD_HOWE, *half)) == 24 * 6 + 3
 
@@ -227,6 +241,53 @@ def test_what_is_remembered_is_what_would_be_found(expression: str, zone: ZoneIn
         cron.window(spec, zone, now)
 
 
+def test_a_window_is_kept_until_its_next_run() -> None:
+    """A look between two runs finds what the first look found, at either end and without another search."""
+    spec, run = cron.parse("0 * * * *"), at("2026-11-21T17:00:00+00:00")
+    kept = cron.window(spec, UTC, run + 60)
+    assert kept == cron.Window(since=run, run=run, next=run + 3600)
+    assert all(cron.window(spec, UTC, moment) is kept for moment in (run, run + 59, run + 3599))
+    assert cron.window(spec, UTC, run + 3600).run == run + 3600
+    assert cron.window(spec, UTC, run - 1).next == run
+
+
+def test_so_many_windows_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once there are as many as may be, they are all forgotten."""
+    monkeypatch.setattr(cron, "_MOST_WINDOWS", 3)
+    cron._windows.clear()
+    seen = [cron.window(cron.parse(f"{n} 2 * * *"), UTC, 1_790_000_000) and len(cron._windows) for n in range(7)]
+    assert seen == [1, 2, 3, 1, 2, 3, 1]
+
+
+def test_what_never_runs_has_no_run() -> None:
+    """The second Monday is never the first of a month: there is no run, before or after, and none is counted."""
+    spec, now = cron.parse("0 0 */31 * 1#2"), at("2026-11-21T17:00:00+00:00")
+    for moment in (now, now + 1):
+        assert cron.window(spec, BERLIN, moment) == cron.Window(since=now, run=None, next=None)
+    assert (cron.earlier(spec, BERLIN, now, 1), cron.count(spec, BERLIN, now, now + 10**9)) == (now, 0)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_the_machines_own_zone_changes_nothing(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is found around a change of the clocks is the same wherever the machine says it is."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        spec, since = cron.parse("*/30 * * * *"), at("2026-10-25T00:00:00+02:00")
+        moments = [since + 1800 * n for n in range(12)]
+        assert [cron.following(spec, BERLIN, moment - 1) for moment in moments] == moments
+        assert [cron.latest(spec, BERLIN, moment + 1) for moment in moments] == moments
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_an_offset_is_how_far_a_clock_is_ahead() -> None:
+    """Seconds, below zero west of Greenwich, zero there."""
+    zones = (UTC, BERLIN, NEW_YORK)
+    assert [cron.offset_s(zone, at("2026-11-21T00:00:00+00:00")) for zone in zones] == [0, 3600, -5 * 3600]
+
+
 @given(st.sampled_from(EXPRESSIONS), st.sampled_from(ZONES), st.integers() | st.sampled_from([-(2**70), 2**70]))
 def test_no_moment_is_too_far(expression: str, zone: ZoneInfo, now: int) -> None:
     """The first and the last day of any calendar make no trouble. Source: spec/edge-cases.md item 217."""
@@ -254,6 +315,20 @@ def test_runs_are_counted_up_to_a_bound() -> None:
 def test_a_local_time_has_one_moment(naive: str, expected: str) -> None:
     """The first of two, the end of the gap for one that is skipped."""
     assert cron.stamp(cron.moment_of(datetime.fromisoformat(naive), BERLIN), BERLIN) == expected
+
+
+@pytest.mark.parametrize(
+    ("gap", "minutes", "zone", "end"),
+    [
+        ("2026-03-29T02:00:00", 60, BERLIN, "2026-03-29T03:00:00+02:00"),
+        ("2026-10-04T02:00:00", 30, LORD_HOWE, "2026-10-04T02:30:00+11:00"),
+        ("2011-12-30T00:00:00", 24 * 60, ZoneInfo("Pacific/Apia"), "2011-12-31T00:00:00+14:00"),
+    ],
+)
+def test_every_time_that_is_skipped_has_the_end_of_the_gap(gap: str, minutes: int, zone: ZoneInfo, end: str) -> None:
+    """An hour, half an hour, or a whole day: each minute of it is the moment at which the clocks have gone forward."""
+    skipped = [datetime.fromisoformat(gap) + timedelta(minutes=n) for n in range(minutes)]
+    assert {cron.stamp(cron.moment_of(naive, zone), zone) for naive in skipped} == {end}
 
 
 def test_a_stamp_is_read_back() -> None:

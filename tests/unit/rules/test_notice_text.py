@@ -6,6 +6,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from looop.model.records import Ask
 from looop.rules.notice_text import MOST_CHARS, body, fields, plain, title
@@ -39,6 +40,11 @@ def utc(_: int) -> int:
         ([ask(urgency="irreversible")], "new", "looop: w asks (irreversible)"),
         ([ask(), ask("v-1"), ask("u-1")], "new", "looop: 3 questions"),
         ([ask()], "nudge", "looop: w still waits, 4h now"),
+        ([ask(ts=NOON + 5 * 3600)], "nudge", "looop: w still waits, 0s now"),
+        ([ask("v-1", ts=NOON + 3600), ask()], "nudge", "looop: 2 questions still wait, 4h now"),
+        ([ask(worker="two\nlines")], "new", "looop: two lines asks"),
+        ([ask(worker="w" * 60)], "new", f"looop: {'w' * 60} asks"),
+        ([ask(worker="w" * 61)], "new", f"looop: {'w' * 60}… asks"),
         ([ask(), ask("v-1", urgency="irreversible")], "nudge", "looop: 2 questions still wait, 4h now (irreversible)"),
     ],
 )
@@ -72,6 +78,89 @@ def test_the_body_has_all_one_needs_to_answer():
 def test_without_a_default_nobody_has_decided():
     """The end of a question without a default is said for what it is."""
     assert "until 2026-11-21 12:00 +0000, then nobody has decided" in body([ask(expires=NOON)], utc)
+
+
+def test_a_plain_question_has_no_more_than_that():
+    """Without options, reference, default or an end nothing is said of them; several stand apart."""
+    assert body([ask(), ask("v-1", worker="v")], utc).split("\n\n") == [
+        "w-1 (w)\nMay I?\nlooop answer w-1 …",
+        "v-1 (v)\nMay I?\nlooop answer v-1 …",
+    ]
+
+
+@pytest.mark.parametrize(("expires", "said"), [(0, "1970-01-01 00:00 +0000"), (10**18, f"{10**18} s UTC")])
+def test_every_time_can_be_said(expires, said):
+    """The first second of the calendar is a time; one that no calendar has stands as seconds."""
+    assert f"until {said}, then nobody has decided" in body([ask(expires=expires)], utc)
+
+
+@pytest.mark.parametrize(("part", "room"), [("worker", 64), ("prompt", 700), ("reference", 200), ("default", 60)])
+def test_each_part_has_its_room(part, room):
+    """What fits stands whole; one character more, and it is cut and says so."""
+    whole, cut = (body([ask(expires=NOON, **{part: "x" * chars})], utc) for chars in (room, room + 1))
+    assert "x" * room in whole and "x…" not in whole
+    assert "x" * room + "…" in cut
+
+
+def test_options_have_their_room():
+    """The first nine, each up to forty characters: they are answered by one digit."""
+    said = body([ask(options=["x" * 40, "y" * 41, *"345678", "last", "left out"])], utc)
+    assert f"\noptions: 1 {'x' * 40} · 2 {'y' * 40}… · 3 3 · " in said
+    assert " · 9 last\n" in said and "left out" not in said
+
+
+def test_a_prompt_among_others_is_shorter():
+    """Alone it has 12 lines, among others three, and 200 characters."""
+    lines = [str(line) for line in range(20)]
+    for asks, most in (([ask()], 12), ([ask(), ask("v-1")], 3)):
+        whole, cut = (replace(asks[0], prompt="\n".join(lines[:count])) for count in (most, most + 1))
+        shown = [body([one, *asks[1:]], utc).split("\nlooop answer w-1")[0].split("\n")[1:] for one in (whole, cut)]
+        assert shown == [lines[:most], [*lines[:most], "…"]]
+    many = body([ask(prompt="x" * 200), ask(prompt="y" * 201)], utc)
+    assert "x" * 200 + "\n" in many and "y" * 200 + "…" in many
+
+
+def test_the_first_questions_are_told_as_far_as_there_is_room():
+    """Questions are told in order and whole; from the first without room on they are only counted."""
+    asks = [ask(f"w-{n}", prompt="x" * 145) for n in range(10)]
+    assert body(asks, utc).count("looop answer") == 10
+    asks[9] = ask("w-9", prompt="x" * 146)
+    said = body([*asks, ask("w-10")], utc)
+    assert said.count("looop answer") == 9
+    assert said.endswith("looop answer w-8 …\n\nand 2 more: looop asks")
+
+
+def test_a_program_gets_every_field_of_a_question():
+    """The fields that are promised, options and default without what a screen obeys. Source: docs/notify.md."""
+    asked = ask(prompt="a\nb", options=["y\nes", "no"], urgency="low", expires=NOON + 1, default="n\x1b[1mo")
+    assert fields([asked], "nudge") == {
+        "kind": "nudge",
+        "asks": [
+            {
+                "id": "w-1",
+                "worker": "w",
+                "prompt": "a\nb",
+                "options": ["y es", "no"],
+                "urgency": "low",
+                "expires": NOON + 1,
+                "default": "no",
+                "ts": NOON,
+            }
+        ],
+        "more": [],
+        "count": 1,
+    }
+
+
+def test_a_program_gets_twenty_questions_and_the_ids_of_a_thousand():
+    """How much of each is bounded as promised: 20 questions, 1,000 ids, how many there are. Source: docs/notify.md."""
+    long = ask("w-0", prompt="p" * 1001, options=["o" * 200, "o" * 201] * 11, default="d" * 201)
+    found = fields([long] + [ask(f"w-{n}") for n in range(1, 1100)], "new")
+    assert (len(found["asks"]), found["asks"][19]["id"], found["count"]) == (20, "w-19", 1100)
+    assert (len(found["more"]), found["more"][0]) == (1000, "w-20")
+    first = found["asks"][0]
+    assert (first["prompt"], first["default"]) == ("p" * 1000 + "…", "d" * 200 + "…")
+    assert first["options"] == ["o" * 200, "o" * 200 + "…"] * 10
 
 
 @given(st.lists(FIELDS, min_size=1, max_size=40))
