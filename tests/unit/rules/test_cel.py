@@ -231,7 +231,7 @@ def test_a_pattern_cannot_run_away() -> None:
 @pytest.mark.parametrize(
     ("signal", "expression"),
     [
-        (2**63, "sensor.x.signal > 9.2e18"),
+        (2**63, "sensor.x.signal > 9.2e18 && sensor.x.signal / 2.0 > 4.6e18"),
         (2**63 - 1, "sensor.x.signal == 9223372036854775807"),
         (-(2**63), "sensor.x.signal == -9223372036854775808"),
         (-(2**63) - 1, "sensor.x.signal < -9.2e18"),

@@ -299,8 +299,7 @@ def test_goal_status_is_one_line_per_goal() -> None:
     first, second, third = shown(build(given(statuses=statuses)))["GOAL STATUS"].split("\n")
     assert first == "a: done"
     assert second == "b: unknown - no such key: failed"
-    assert third.startswith("c: open")
-    assert re.findall(r"reflex #(\d) suspended", third) == ["0", "2"]
+    assert re.findall(r"#(\d)", third) == ["0", "2"]
     assert re.fullmatch(r"c: open(; reflex #\d suspended: [a-z ]+ runs){2}", third)
 
 
@@ -375,9 +374,9 @@ def test_what_is_empty_is_not_left_blank() -> None:
 
 def test_headers_say_what_they_open() -> None:
     """Who may be trusted, who speaks and in what order stands in the header, but for what needs no word."""
-    text = build(everything()).text
-    plain = [found[1] for found in HEADER.finditer(text) if not found[2]]
-    assert plain == ["PLAYBOOK", "GOALS", "SENSOR READINGS"]
+    for text in (build(everything()).text, build(given()).text):
+        plain = [found[1] for found in HEADER.finditer(text) if not found[2]]
+        assert plain == ["PLAYBOOK", "GOALS", "SENSOR READINGS"]
 
 
 def test_unreadable_and_missing_policy_are_told_apart() -> None:

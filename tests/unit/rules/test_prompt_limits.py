@@ -85,7 +85,10 @@ def test_the_budget_is_exact() -> None:
 
 
 def test_each_marker_says_what_helps() -> None:
-    """Goals and sensors can be fewer; of questions there are as many as there are. Source: item 78."""
+    """Goals and sensors can be fewer; of questions there are as many as there are.
+
+    Source: spec/edge-cases.md item 78.
+    """
     asks = [PendingAsk("w-1", "w", "?", "LIVE")]
     text = build(plain(policy=goals(9), readings={"sensor-a": "1"}, asks=asks, max_bytes=1)).text
     advice = re.findall(rf"^{re.escape(MARKER)} .*{KNOB} reached(.*)\)$", text, re.MULTILINE)

@@ -16,12 +16,15 @@ def test_what_is_cut_says_so(text: str, limit: int, expected: str) -> None:
 
 @pytest.mark.parametrize("text", ["a\ud800b", "é\udfffü", "\ud800"])
 def test_half_a_character_becomes_a_question_mark(text: str) -> None:
-    """What a foreign file name can hold is shown, and the prompt can be written. Source: spec/edge-cases.md item 75."""
+    """What a foreign file name can hold is shown, and the prompt can be written."""
     assert body(text) == "".join("?" if "\ud800" <= char <= "\udfff" else char for char in text)
 
 
 def test_a_name_is_one_line_of_bounded_length() -> None:
-    """Line ends become one blank each run, and 200 characters are enough for a name. Source: item 76."""
+    """Line ends become one blank each run, and 200 characters are enough for a name.
+
+    Source: spec/edge-cases.md item 76.
+    """
     assert line("\r\na\r\n\nb\n") == "a b"
     assert NAME_CHARS == 200
     assert (line("x" * 200), line("x" * 201)) == ("x" * 200, "x" * 200 + "…")

@@ -15,7 +15,10 @@ DEEP = {
 
 
 def test_the_length_bound_is_exact() -> None:
-    """As many bytes as allowed are allowed; beyond, the message says how many and what to do. Source: item 126."""
+    """As many bytes as allowed are allowed; beyond, the message says how many and what to do.
+
+    Source: docs/safety.md.
+    """
     assert MAX_BYTES == 16384
     assert tripped("#" * 16384) is None
     assert (
@@ -26,7 +29,9 @@ def test_the_length_bound_is_exact() -> None:
 
 @pytest.mark.parametrize("kind", DEEP)
 def test_the_nesting_bound_is_exact(kind: str) -> None:
-    """Sixteen commands in one another are looked at, whatever opens them; one more is refused. Source: item 126."""
+    """Sixteen commands in one another are looked at, whatever opens them; one more is refused.
+
+    Source: docs/safety.md."""
     form, spare = DEEP[kind]
     most = MAX_NESTING - 1 + spare
     assert MAX_NESTING == 16
@@ -91,7 +96,10 @@ def test_a_here_doc_hides_no_substitution(denied: str, harmless: str) -> None:
     ],
 )
 def test_what_is_printed_for_a_shell_is_judged(denied: str, harmless: str) -> None:
-    """A text that can be told from the command is read as the shell would read it. Source: item 126."""
+    """A text that can be told from the command is read as the shell would read it.
+
+    Source: spec/edge-cases.md item 126.
+    """
     assert tripped(denied)
     assert tripped(harmless) is None
 

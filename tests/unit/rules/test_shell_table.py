@@ -198,7 +198,10 @@ def test_nothing_formats_a_disk(program: str) -> None:
 
 @pytest.mark.parametrize("program", WRAPPED)
 def test_a_wrapper_hides_nothing(program: str) -> None:
-    """What runs another command is seen through, also behind each option that takes a value. Source: item 126."""
+    """What runs another command is seen through, also behind each option that takes a value.
+
+    Source: spec/edge-cases.md item 126.
+    """
     led = LED.get(program, "")
     assert both(f"{program} {led} sudo x", f"{program} {led} make sudo") == (True, True)
     for option in WRAPPED[program].split():
@@ -282,7 +285,10 @@ def test_no_disk_is_written_to(disk: str) -> None:
 
 @pytest.mark.parametrize("name", ["null", "zero", "stdout", "stderr"])
 def test_what_is_no_disk_may_be_written_to(name: str) -> None:
-    """Of what lives below /dev a few swallow anything; what merely begins like them does not. Source: item 127."""
+    """Of what lives below /dev a few swallow anything; what merely begins like them does not.
+
+    Source: spec/edge-cases.md item 127.
+    """
     assert both(f"dd if=x of=/dev/{name}x", f"dd if=x of=/dev/{name}") == (True, True)
     assert tripped(f"echo x > /dev/{name}") is None
 

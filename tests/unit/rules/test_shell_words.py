@@ -44,7 +44,10 @@ def test_a_word_is_read_as_the_shell_reads_it(command: str, texts: list[str]) ->
     ],
 )
 def test_escapes_are_replaced(text: str, expected: str) -> None:
-    """Those that can end a command or spell one are known, and what is none stays. Source: item 126."""
+    """Those that can end a command or spell one are known, and what is none stays.
+
+    Source: spec/edge-cases.md item 126.
+    """
     assert unescaped(text) == expected
 
 
