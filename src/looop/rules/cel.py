@@ -135,5 +135,5 @@ def _dash_hint(owner: str, name: str) -> str:
 
 
 def _first_line(text: str) -> str:
-    line = text.strip().split("\n", 1)[0].removeprefix("INVALID_ARGUMENT: ").removeprefix("ERROR: ")
+    line = text.strip().partition("\n")[0].removeprefix("INVALID_ARGUMENT: ").removeprefix("ERROR: ")
     return line.replace("<input>:", "at ")[:300]

@@ -22,7 +22,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from looop.rules.shell_table import (
-    BARE_FORCE,
+    SHELL_VALUED,
     SHELLS,
     Opened,
     denied,
@@ -47,8 +47,6 @@ from looop.rules.shell_words import (
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
 
-__all__ = ["BARE_FORCE", "FETCHED", "tripped"]
-
 MAX_BYTES = 16 * 1024
 MAX_NESTING = 16
 
@@ -57,7 +55,7 @@ TOO_DEEP = f"commands are nested more than {MAX_NESTING} deep here, too deep to 
 PIPED = "text is piped into a shell: cannot be checked, write the commands out"
 FETCHED = "a download is piped into an interpreter and would run unread: save it, read it, then run it"
 
-_FROM_COMMAND = re.compile(r"0?<\s*<\(")
+_FROM_COMMAND = re.compile(r"<\s*<\(")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _BACKTICKS = re.compile(r"(?<!\\)`([^`]*)`")
 
@@ -76,7 +74,7 @@ def tripped(command: str) -> str | None:
     if "\0" in command or any("\ud800" <= char <= "\udfff" for char in command):
         return "this is not text a shell can read: it holds a NUL or a broken character"
     if len(command.encode()) > MAX_BYTES:
-        return f"this is longer than {MAX_BYTES // 1024} KiB, too long to be checked: put it in a script and run that"
+        return f"this is longer than {MAX_BYTES} bytes, too long to be checked: put it in a script and run that"
     inspection = _Inspection()
     joined = re.sub(r"(?<=\S)\\\n(?=\S)", "", command)
     return inspection.run(command, None, 0) or inspection.run(joined, None, 0)
@@ -146,7 +144,7 @@ class _Inspection:
         shell, from_stdin = program in SHELLS, runs_stdin(program, words)
         if feed and feed.fetched and (shell or from_stdin):
             return FETCHED
-        if shell and any(word.source.startswith("<(") for word in leading(words[1:])[1][:1]):
+        if shell and any(word.source.startswith("<(") for word in leading(words[1:], SHELL_VALUED)[1][:1]):
             return f"`{program}` would run what `<(…)` prints: cannot be checked, write the commands out"
         if not (shell and from_stdin and feed):
             return None
@@ -161,7 +159,7 @@ class _Flow:
         todo = [root]
         while todo:
             node = todo.pop()
-            if node.type == "command" and fetches(words_of(node)):
+            if fetches(words_of(node)):
                 self._fetches.append(node.start_byte)
             todo.extend(node.children)
 
@@ -197,8 +195,7 @@ class _Flow:
         return stages
 
     def _output(self, node: "Node", feed: Feed | None) -> Feed:
-        words = words_of(node) if node.type == "command" else []
-        return Feed(_printed(words, feed), bool(feed and feed.fetched) or self._fetching(node))
+        return Feed(_printed(words_of(node), feed), bool(feed and feed.fetched) or self._fetching(node))
 
     def _fetching(self, node: "Node") -> bool:
         return any(node.start_byte <= at < node.end_byte for at in self._fetches)
@@ -223,7 +220,7 @@ def _late_words(node: "Node") -> list[Word]:
 
 def _stage_words(node: "Node") -> list[Word]:
     stage = node.child_by_field_name("body") if node.type == "redirected_statement" else node
-    return words_of(stage) if stage and stage.type == "command" else []
+    return words_of(stage) if stage else []
 
 
 def _last_command(node: "Node") -> "Node":
@@ -248,7 +245,7 @@ def _multiplies(node: "Node") -> str | None:
     name, calls, todo = node.child_by_field_name("name"), 0, list(node.children)
     while name and todo:
         inner = todo.pop()
-        if inner.type == "command" and [word.text for word in words_of(inner)] == [text_of(name)]:
+        if [word.text for word in words_of(inner)] == [text_of(name)]:
             calls += 1
         todo.extend(inner.children)
     return text_of(name) if name and calls > 1 else None
@@ -256,23 +253,23 @@ def _multiplies(node: "Node") -> str | None:
 
 def _redirect(node: "Node") -> str | None:
     target = node.child_by_field_name("destination")
-    writes = any(">" in child.type for child in node.children if not child.is_named)
+    writes = any(">" in child.type for child in node.children)
     return denied_target(word_of(target)) if target and writes else None
 
 
 def _printed(words: list[Word], feed: Feed | None) -> str | None:
     """What a command prints, where that can be told: echo, printf of a plain text or of lines, a bare cat."""
-    if not words or not all(word.literal for word in words):
+    if not all(word.literal for word in words):
         return None
-    name, texts = words[0].text, [word.text for word in words[1:]]
-    if name == "cat" and not texts and feed:
-        return feed.text
-    if name == "echo":
-        options, rest = leading(words[1:])
-        text = " ".join(word.text for word in rest)
-        return unescaped(text) if has_option(options, "", "e") else text
-    if name != "printf" or not texts:
-        return None
-    if texts[0] in {"%s", "%s\\n", "%s\n"}:
-        return "\n".join(texts[1:])
-    return None if re.search("^-|%", texts[0]) else unescaped(texts[0])
+    match [word.text for word in words]:
+        case ["cat"] if feed:
+            return feed.text
+        case ["echo", *_]:
+            options, rest = leading(words[1:])
+            text = " ".join(word.text for word in rest)
+            return unescaped(text) if has_option(options, "e") else text
+        case ["printf", "%s" | "%s\\n" | "%s\n", *lines]:
+            return "\n".join(lines)
+        case ["printf", text, *_] if not re.search("^-|%", text):
+            return unescaped(text)
+    return None

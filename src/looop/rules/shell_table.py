@@ -17,24 +17,24 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from functools import partial
-from itertools import product, takewhile
+from itertools import pairwise, product, takewhile
 from typing import NamedTuple
 
-from looop.rules.shell_words import Word, has_option, leading, program_of, shown, split
+from looop.rules.shell_words import Word, bare, has_option, leading, program_of, shown, split
 
 Opened = list[Word] | str
 
 BARE_FORCE = "`git push --force` without a branch may overwrite main: name the branch it pushes"
 
 SHELLS = frozenset(["sh", "bash", "zsh", "dash", "ksh", "mksh", "ash", "fish", "csh", "tcsh", "rbash", "source", "."])
-_SHELL_VALUED = "-o +o -O +O --rcfile --init-file"
+SHELL_VALUED = "-o +o -O +O --rcfile --init-file"
 _INTERPRETER = re.compile(r"(?:python|perl|ruby|node|nodejs|php|lua|deno|bun|pwsh)[\d.]*")
 _CODE_OPTION = re.compile(r"-[A-Za-z]*[cmeEpnr]|--(?:eval|print)")
 _FETCHERS = frozenset({"curl", "wget"})
 _STDIN = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
 _POWER = frozenset({"shutdown", "reboot", "halt", "poweroff"})
 _PROTECTED = frozenset({"main", "master"})
-_UNNAMED = frozenset({"HEAD", "@", "+HEAD", "+@"})
+_UNNAMED = frozenset({"HEAD", "@"})
 _EXEC = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 _RESERVED = ("do", "then", "else", "elif", "if", "while", "until", "{", "!")
 
@@ -118,9 +118,9 @@ def piped(source: list[Word], sink: list[Word]) -> list[Word]:
     run = _unwrapped("xargs", sink)
     match program_of(source[0]):
         case "find":
-            return [*source, Word("-exec", "-exec", True), *run]
+            return [*source, bare("-exec"), *run]
         case "ls" if run and not split(source[1:])[1]:
-            return [*run, Word("*", "*", False)]
+            return [*run, bare("*")]
     return []
 
 
@@ -136,10 +136,10 @@ def runs_stdin(program: str, words: list[Word]) -> bool:
     shell = program in SHELLS
     if not shell and not _INTERPRETER.fullmatch(program):
         return False
-    options, operands = leading(words[1:], _SHELL_VALUED if shell else "")
-    if has_option(options, "--command", "c") if shell else any(map(_CODE_OPTION.match, options)):
+    options, operands = leading(words[1:], SHELL_VALUED if shell else "")
+    if not shell and any(map(_CODE_OPTION.match, options)):
         return False
-    return not operands or operands[0].text in _STDIN or (shell and has_option(options, "--stdin", "s"))
+    return not operands or operands[0].text in _STDIN or (shell and has_option(options, "s"))
 
 
 def _privilege(words: list[Word]) -> str:
@@ -151,22 +151,22 @@ def _power(words: list[Word]) -> str:
 
 
 def _service_power(words: list[Word]) -> str | None:
-    verb = leading(words[1:])[1][:1]
+    verb = leading(words[1:])[1]
     down = bool(verb) and verb[0].text in _POWER | {"kexec", "0", "6"}
     return f"`{shown(words[0])} {shown(verb[0])}` takes the machine down" if down else None
 
 
 def _rm(words: list[Word]) -> str | None:
     options, operands = split(words[1:])
-    if not has_option(options, "--recursive", "rR"):
+    if not has_option(options, "rR", "--recursive"):
         return None
-    command = "rm -rf" if has_option(options, "--force", "f") else "rm -r"
+    command = "rm -rf" if has_option(options, "f", "--force") else "rm -r"
     return _sweeps(command, "removes", operands, _ALL_PLACES)
 
 
 def _changes(words: list[Word]) -> str | None:
     options, operands = split(words[1:])
-    deep = has_option(options, "--recursive", "R")
+    deep = has_option(options, "R", "--recursive")
     return _sweeps(f"{shown(words[0])} -R", "changes", operands, _LARGE_PLACES) if deep else None
 
 
@@ -190,7 +190,7 @@ def _find(words: list[Word]) -> str | None:
     for clause, (does, doing, places) in product(clauses, _FIND_DOES):
         if act := doing.search(clause):
             wide = {place for place in places if not _NARROWED[place].search(clause, 0, act.start())}
-            if reason := _sweeps("find", does, starts or [Word(".", ".", True)], wide):
+            if reason := _sweeps("find", does, starts or [bare(".")], wide):
                 return reason
     return None
 
@@ -216,7 +216,7 @@ def _git(words: list[Word]) -> str | None:
     if not rest or rest[0].text != "push":
         return None
     options, refs = split(rest[1:], "-o --push-option --repo --receive-pack --exec")
-    forced, deletes = has_option(options, "--force", "f"), has_option(options, "--delete", "d")
+    forced, deletes = has_option(options, "f", "--force"), has_option(options, "d", "--delete")
     for ref in (ref.text for ref in refs):
         source, colon, target = ref.lstrip("+").rpartition(":")
         branch = re.sub(r"^(?:refs/)?heads/", "", target)
@@ -232,7 +232,7 @@ def _git(words: list[Word]) -> str | None:
 
 
 def _dd(words: list[Word]) -> str | None:
-    onto = [shown(word) for word in words[1:] if _DD_TARGET.match(word.text)]
+    onto = [shown(word) for word in words if _DD_TARGET.match(word.text)]
     return f"`dd {onto[0]}` overwrites a device" if onto else None
 
 
@@ -243,12 +243,12 @@ def _writes(words: list[Word], *, last: bool) -> str | None:
 
 
 def _erases(program: str, words: list[Word]) -> str | None:
-    verbs = [shown(word) for word in words[1:] if _ERASES[program].fullmatch(word.text)]
+    verbs = [shown(word) for word in words if _ERASES[program].fullmatch(word.text)]
     return f"`{shown(words[0])} {verbs[0]}` erases a disk" if verbs else None
 
 
 def _kill(words: list[Word]) -> str | None:
-    options, operands = leading(words[1:], "-s -n")
+    options, operands = leading(words[1:])
     every = "-1" in options[1:] or any(word.text == "-1" for word in operands)
     return _ends_all("kill -1") if every else None
 
@@ -256,7 +256,7 @@ def _kill(words: list[Word]) -> str | None:
 def _kill_named(words: list[Word]) -> str | None:
     options, names = split(words[1:], "-u -U --euid --uid -g -G -P -t -s -F --signal")
     everyone = [word for word in names if _ALL_NAMES.fullmatch(word.text)]
-    if everyone or (has_option(options, "--euid", "uU") and not names):
+    if everyone or (has_option(options, "uU", "--euid") and not names):
         return _ends_all(f"{shown(words[0])} {shown(everyone[0]) if everyone else '-u'}")
     return None
 
@@ -266,7 +266,7 @@ def _ends_all(command: str) -> str:
 
 
 def _crontab(words: list[Word]) -> str | None:
-    removes = has_option(split(words[1:], "-u")[0], "", "r")
+    removes = has_option(split(words)[0], "r")
     return "`crontab -r` removes every scheduled job" if removes else None
 
 
@@ -300,28 +300,29 @@ def _unwrapped(program: str, words: list[Word]) -> list[Word]:
 
 
 def _shell_code(words: list[Word]) -> Iterator[str]:
-    options, operands = leading(words[1:], _SHELL_VALUED)
-    if has_option(options, "--command", "c") and operands:
+    options, operands = leading(words[1:], SHELL_VALUED)
+    if has_option(options, "c", "--command") and operands:
         yield operands[0].text
 
 
 def _joined(words: list[Word]) -> Iterator[str]:
-    yield " ".join(word.text for word in leading(words[1:], "-n --interval")[1])
+    yield " ".join(word.text for word in leading(words[1:], "-n --interval -q --equexit")[1])
 
 
 def _trapped(words: list[Word]) -> Iterator[str]:
-    yield from (word.text for word in leading(words[1:])[1][:1] if word.text != "-")
+    yield from (word.text for word in leading(words[1:])[1][:1])
 
 
 def _after_c(words: list[Word]) -> Iterator[str]:
-    for at, word in enumerate(words[:-1]):
-        if word.text in {"-c", "--command"}:
-            yield words[at + 1].text
+    for word, code in pairwise(words):
+        if re.fullmatch(r"-\w*c|--(?:session-)?command", word.text):
+            yield code.text
 
 
 def _flock(words: list[Word]) -> Iterator[Opened]:
-    yield _unwrapped("flock", words)
-    yield from _after_c(words)
+    run = _unwrapped("flock", words)
+    yield run
+    yield from _after_c(run[:2])
 
 
 def _env(words: list[Word]) -> Iterator[Opened]:
@@ -333,7 +334,9 @@ def _env(words: list[Word]) -> Iterator[Opened]:
 
 
 def _coproc(words: list[Word]) -> Iterator[Opened]:
-    yield words[2:] if len(words) > 2 and words[2].text == "{" else words[1:]
+    match words:
+        case [_, _, Word(text="{"), *rest] | [_, *rest]:
+            yield rest
 
 
 def _found(words: list[Word]) -> Iterator[Opened]:
@@ -348,7 +351,7 @@ def _found(words: list[Word]) -> Iterator[Opened]:
 
 _WRAPPERS: dict[str, _Wrapper] = {
     "env": _Wrapper("-u --unset -C --chdir -P"),
-    "xargs": _Wrapper("-I -n -P -L -d -a -s -E -R --max-args --max-procs --max-lines --delimiter --arg-file --replace"),
+    "xargs": _Wrapper("-I -J -n -P -L -d -a -s -S -E -R --max-args --max-procs --max-chars --delimiter --arg-file"),
     "caffeinate": _Wrapper("-t -w"),
     "time": _Wrapper("-f -o --format --output"),
     "nice": _Wrapper("-n --adjustment"),
@@ -357,7 +360,7 @@ _WRAPPERS: dict[str, _Wrapper] = {
     "stdbuf": _Wrapper("-i -o -e --input --output --error"),
     "command": _Wrapper("-v -V"),
     "exec": _Wrapper("-a"),
-    "flock": _Wrapper("-w --timeout -E --conflict-exit-code", skip=1),
+    "flock": _Wrapper("-w --wait --timeout -E --conflict-exit-code", skip=1),
     **dict.fromkeys(("nohup", "setsid", "builtin", "busybox", "toybox", *_RESERVED), _Wrapper()),
 }
 _OPENERS: dict[str, Callable[[list[Word]], Iterator[Opened]]] = {

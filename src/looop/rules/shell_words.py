@@ -14,7 +14,7 @@ _OWN_NAME = re.compile(r"\$(?:LOOOP_BIN|\{LOOOP_BIN(?::-looop)?\})")
 _PLAIN = re.compile(r"[\w.+@:-]+")
 _GLOB = re.compile(r"(?<!\\)[*?\[{]")
 _ESCAPE = re.compile(r"\\(x[\da-fA-F]{1,2}|.)", re.DOTALL)
-_ESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
+_ESCAPED = {"n": "\n", "t": "\t"}
 _QUOTED_ESCAPE = re.compile(r'\\(?:\n|([$`"\\]))')
 
 
@@ -27,8 +27,8 @@ class Word(NamedTuple):
 
 
 def words_of(node: "Node") -> list[Word]:
-    """The words of a command node, its name first; none when it only assigns or redirects."""
-    name = node.child_by_field_name("name")
+    """The words of a command, its name first; none when the node is no command."""
+    name = node.child_by_field_name("name") if node.type == "command" else None
     if name is None:
         return []
     nodes = [name.children[0] if name.children else name, *node.children_by_field_name("argument")]
@@ -40,9 +40,14 @@ def word_of(node: "Node") -> Word:
     return Word(_unquoted(node), text_of(node), _is_literal(node))
 
 
+def bare(text: str) -> Word:
+    """The word that is written so, without quotes."""
+    return Word(text, text, not _GLOB.search(text))
+
+
 def text_of(node: "Node") -> str:
     """The source a node spans."""
-    return (node.text or b"").decode("utf-8", "replace")
+    return (node.text or b"").decode()
 
 
 def unescaped(text: str) -> str:
@@ -88,9 +93,9 @@ leading = partial(split, lead_only=True)
 """Options up to the first operand, as shells and wrappers read them (`+x` is one too); then all the rest."""
 
 
-def has_option(options: list[str], long: str, letters: str) -> bool:
-    """Whether `long`, or one of `letters` alone or bundled, is among the options."""
-    return any(o == long or (not o.startswith("--") and bool(set(letters) & set(o[1:]))) for o in options)
+def has_option(options: list[str], letters: str, *long: str) -> bool:
+    """Whether one of `letters`, alone or bundled, or of the `long` ones is among the options."""
+    return any(o in long or (not o.startswith("--") and bool(set(letters) & set(o))) for o in options)
 
 
 def _unquoted(node: "Node") -> str:
@@ -125,4 +130,4 @@ def _takes_next(option: str, taking: list[str]) -> bool:
     if option.startswith("--") or not taking:
         return option in taking
     ends = (at for at, letter in enumerate(option[1:], 2) if option[0] + letter in taking)
-    return next(ends, 0) == len(option)
+    return next(ends, None) == len(option)

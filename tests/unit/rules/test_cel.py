@@ -128,6 +128,14 @@ def test_hints_are_not_given_at_random(expression: str) -> None:
     assert " is written " not in refusal(expression)
 
 
+def test_a_refusal_is_one_line_with_the_place() -> None:
+    """It names the condition, where in it, and what is wrong; a long one is cut. Source: design §4."""
+    assert refusal("nope == 1") == "`nope == 1`: at 1:1: undeclared reference to 'nope' (in container '')"
+    assert "\n" not in refusal("true &&").partition("`: ")[2]
+    name = "n" * 1000
+    assert len(refusal(name)) == len(f"`{name}`: ") + 300
+
+
 def test_several_slips_are_all_named() -> None:
     """One look is enough to mend a condition."""
     text = refusal("sensor.my-app.signal = 1 and true")
@@ -139,6 +147,7 @@ def test_slips_that_only_a_reading_shows() -> None:
     assert "a value is null here" in str(ask("sensor.x.signal > 0"))
     assert 'sensor["my-goal"]' in str(ask("sensor.my-goal.signal == 1"))
     assert str(ask("sensor.gone.signal == 1")).endswith('"gone"')
+    assert str(ask("sensor.gone.signal == schedules.a-now")).endswith('"gone"')
 
 
 @pytest.mark.parametrize(
@@ -222,7 +231,7 @@ def test_a_pattern_cannot_run_away() -> None:
 @pytest.mark.parametrize(
     ("signal", "expression"),
     [
-        (2**63, "sensor.x.signal > 9.2e18"),
+        (2**63, "sensor.x.signal > 9.2e18 && sensor.x.signal / 2.0 > 4.6e18"),
         (2**63 - 1, "sensor.x.signal == 9223372036854775807"),
         (-(2**63), "sensor.x.signal == -9223372036854775808"),
         (-(2**63) - 1, "sensor.x.signal < -9.2e18"),
@@ -241,7 +250,7 @@ def test_huge_integers_can_be_compared(signal: Any, expression: str) -> None:
 
 def test_what_fits_is_bound_unchanged() -> None:
     """Booleans, integers, floats, text and their nesting reach the engine as they are. Source: design §4."""
-    value = {"a": [True, False, None, 1, -5, 1.5, "x", {"b": []}]}
+    value = {"a": [True, False, None, 1, -5, 1.5, "x", 2**63 - 1, -(2**63), {"b": []}]}
     assert bindable(value) == value
     assert [type(part) for part in bindable(value)["a"]] == [type(part) for part in value["a"]]
 

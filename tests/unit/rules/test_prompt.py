@@ -190,6 +190,7 @@ def test_lines_end_at_newlines_only() -> None:
         ("PLAYBOOK", 16384),
         ("GOALS", 8192),
         ("RECENT JOURNAL", 500),
+        ("GOAL STATUS", 240),
         ("WHAT CHANGED", 240),
         ("RUN_SHELL OUTPUT", 2048),
         ("LAST FAILURE", 2048),
@@ -255,6 +256,7 @@ def test_id_cannot_pass_for_a_tag() -> None:
     [
         ("ab", {"a": 10, "b": 5}, "b"),
         ("ab", {"a": 10}, "b"),
+        ("ab", {"a": 1}, "b"),
         ("ba", {}, "a"),
         ("ba", {"a": 7, "b": 7, "gone": 1}, "a"),
     ],
@@ -264,6 +266,12 @@ def test_fairness_names_the_most_neglected_goal(goals: str, activity: dict[str, 
     policy = {f"goals/goal-{name}.md": "x" for name in goals}
     ages = {f"goal-{name}": when for name, when in activity.items()}
     assert re.findall(r"goal-\w", shown(build(given(policy=policy, activity=ages)))["FAIRNESS"]) == [f"goal-{expected}"]
+
+
+@pytest.mark.parametrize(("acted", "since"), [({}, "never acted on"), ({"a": NOW}, "last acted on 2026-09-21 16:13")])
+def test_fairness_says_how_long_it_is_neglected(acted: dict[str, int], since: str) -> None:
+    """The moment of the last act stands beside the goal, or that there was none. Source: spec/edge-cases.md item 84."""
+    assert since in shown(build(given(policy={"goals/a.md": "x"}, activity=acted)))["FAIRNESS"]
 
 
 @pytest.mark.parametrize(
@@ -291,8 +299,8 @@ def test_goal_status_is_one_line_per_goal() -> None:
     first, second, third = shown(build(given(statuses=statuses)))["GOAL STATUS"].split("\n")
     assert first == "a: done"
     assert second == "b: unknown - no such key: failed"
-    assert third.startswith("c: open")
-    assert re.findall(r"reflex #(\d) suspended", third) == ["0", "2"]
+    assert re.findall(r"#(\d)", third) == ["0", "2"]
+    assert re.fullmatch(r"c: open(; reflex #\d suspended: [a-z ]+ runs){2}", third)
 
 
 def test_statuses_leave_goals_alone() -> None:
@@ -312,9 +320,17 @@ def test_changes_are_marked_and_ordered() -> None:
     ]
     rows = shown(build(given(changes=changes)))["WHAT CHANGED"].split("\n")
     assert [row.split()[:2] for row in rows[1::3]] == [["~", "playbook"], ["-", "snap:a"]]
-    assert rows[0].startswith("+ goal:x ")
+    assert rows[0].startswith("+ goal:x (new; ")
+    assert rows[1].startswith("~ playbook (edited; ")
     assert rows[2:4] == ["+ snap:b: [1]", '~ snap:c: {"n":1} -> {"n": 2}']
     assert not any(value in "\n".join(rows) for value in ("0ld", "n3w", "h4sh"))
+
+
+def test_a_value_that_nobody_kept_is_not_known() -> None:
+    """A reading whose value is not on record is no empty one. Source: spec/edge-cases.md item 14."""
+    changes = [Change("changed", "snap:a", None, "", "untrusted"), Change("added", "snap:b", None, None, "untrusted")]
+    rows = shown(build(given(changes=changes)))["WHAT CHANGED"].split("\n")
+    assert rows == ["~ snap:a: (not known) -> ", "+ snap:b: (not known)"]
 
 
 def test_forced_decide_says_that_nothing_changed() -> None:
@@ -337,6 +353,30 @@ def test_failure_shows_code_count_age_and_error() -> None:
     body = shown(build(given(failure=Failure(NOW - 75, "tick-1", "tick.failed", "no such goal", 3))))["LAST FAILURE"]
     for word in ("tick.failed", "3", "75", "no such goal"):
         assert re.search(rf"\b{word}\b", body), word
+
+
+@pytest.mark.parametrize(("ts", "age"), [(NOW, 0), (NOW - 1, 1), (NOW + 60, 0)])
+def test_a_failure_without_words_says_so(ts: int, age: int) -> None:
+    """Its age is never below 0, and an empty error is not left blank. Source: spec/edge-cases.md item 265."""
+    head, error, advice = shown(build(given(failure=Failure(ts, "tick-1", "x", "", 1))))["LAST FAILURE"].split("\n")
+    assert head.endswith(f"{age} seconds ago")
+    assert re.fullmatch(r"\(.+\)", error)
+    assert "unchanged" in advice
+
+
+def test_what_is_empty_is_not_left_blank() -> None:
+    """A PLAYBOOK, goal, reading or question without text says that it is empty. Source: spec/beat.md §8."""
+    policy, asks = {"PLAYBOOK.md": "", "goals/a.md": "\n"}, [PendingAsk("a", "w", "", "LIVE")]
+    bodies = shown(build(given(policy=policy, readings={"sensor-a": ""}, asks=asks)))
+    for title in ("PLAYBOOK", "GOALS", "SENSOR READINGS", "PENDING ASKS"):
+        assert bodies[title].split("\n")[-1] == "(empty)", title
+
+
+def test_headers_say_what_they_open() -> None:
+    """Who may be trusted, who speaks and in what order stands in the header, but for what needs no word."""
+    for text in (build(everything()).text, build(given()).text):
+        plain = [found[1] for found in HEADER.finditer(text) if not found[2]]
+        assert plain == ["PLAYBOOK", "GOALS", "SENSOR READINGS"]
 
 
 def test_unreadable_and_missing_policy_are_told_apart() -> None:

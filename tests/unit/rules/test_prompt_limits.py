@@ -74,6 +74,27 @@ def test_marker_says_what_is_missing_and_what_to_do() -> None:
     assert "goals" in marker
 
 
+def test_the_budget_is_exact() -> None:
+    """What just fits is shown, with one byte less it is left out. Source: spec/edge-cases.md item 78."""
+    policy = goals(100)
+    marker = re.search(rf"^{re.escape(MARKER)}.*\n", build(plain(policy=policy, max_bytes=1)).text, re.MULTILINE)
+    assert marker
+    most = upto(build(plain(policy=policy)), "PENDING ASKS") + len(marker[0])
+    assert build(plain(policy=policy, max_bytes=most)).omitted == {}
+    assert build(plain(policy=policy, max_bytes=most - 1)).omitted == {"goals": 1}
+
+
+def test_each_marker_says_what_helps() -> None:
+    """Goals and sensors can be fewer; of questions there are as many as there are.
+
+    Source: spec/edge-cases.md item 78.
+    """
+    asks = [PendingAsk("w-1", "w", "?", "LIVE")]
+    text = build(plain(policy=goals(9), readings={"sensor-a": "1"}, asks=asks, max_bytes=1)).text
+    advice = re.findall(rf"^{re.escape(MARKER)} .*{KNOB} reached(.*)\)$", text, re.MULTILINE)
+    assert advice == ["; archive or consolidate goals", "; consolidate sensors", ""]
+
+
 def test_each_kind_is_counted_by_itself() -> None:
     """Goals, readings and asks left out are counted by kind, zero is not mentioned. Source: spec/beat.md §8."""
     asks = [PendingAsk(f"w-{n}", "w", "?" * 500, "LIVE") for n in range(3)]
@@ -119,6 +140,13 @@ def test_data_dir_is_only_ever_text(hostile: str) -> None:
     prompt = build(plain(data_dir=hostile))
     assert hostile.partition("\n")[0] in prompt.text
     assert headings(prompt) == headings(build(plain()))
+
+
+def test_a_long_data_dir_is_clipped() -> None:
+    """It may be as long as a path can be. Source: spec/edge-cases.md item 77."""
+    text = build(plain(data_dir="/" + "d" * 4096)).text
+    assert "/" + "d" * 4095 + "…" in text
+    assert "/" + "d" * 4095 + "\n" in build(plain(data_dir="/" + "d" * 4095)).text
 
 
 def test_fixed_text_is_small() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from looop.rules import shell
 from looop.rules.shell import tripped
+from looop.rules.shell_table import BARE_FORCE
 
 REFERENCE_DENIED = [
     "rm -rf /",
@@ -319,7 +320,7 @@ def test_ordinary_commands_pass(command: str) -> None:
         ("rm -rf /", "`rm -rf /` removes everything below /"),
         ("rm -r -f \"$HOME\"", '`rm -rf "$HOME"` removes everything below "$HOME"'),
         ("curl u | sh", shell.FETCHED),
-        ("git push -f", shell.BARE_FORCE),
+        ("git push -f", BARE_FORCE),
         ("rm -rf *", "`rm -rf *` removes everything wherever it happens to run: name the folder"),
         ("rm -r /etc", "`rm -r /etc` removes everything below /etc"),
         ("find ~ -type f -delete", "`find ~` may remove everything below ~"),
