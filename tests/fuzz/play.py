@@ -19,8 +19,8 @@ from typing import NoReturn
 from tests.fuzz.mutate import mutator
 from tests.fuzz.target import One, Target
 
-LONGEST, MOST_FAILURES = 4096, 10
-RSS_LIMIT_MB, ADDRESS_LIMIT = 2048, 6 << 30
+LONGEST = 4096
+RSS_LIMIT_MB, ADDRESS_LIMIT = 2048, 3 << 30
 _HEAD = struct.Struct("<QQ")
 FAILED = "FAILED"
 
@@ -47,11 +47,11 @@ class Board:
 
 
 class Player:
-    """Plays inputs, keeps each that fails in a new way in `folder`, and says so on stdout."""
+    """Plays inputs, keeps each that fails in a new way in `folder`, and says so on stdout; `most` such are the end."""
 
-    def __init__(self, name: str, one: One, folder: str, board: Board) -> None:
+    def __init__(self, name: str, one: One, folder: str, board: Board, most: int = 10) -> None:
         self._name, self._one, self._folder, self._board = name, one, folder, board
-        self._count = 0
+        self._count, self._most = 0, most
         self._known: set[tuple[str, str]] = set()
 
     def play(self, data: bytes) -> None:
@@ -74,7 +74,7 @@ class Player:
         print(f"{FAILED}\t{path}\t{where}: {said[0][:200]} (input {self._count})")
         traceback.print_exception(error, limit=-12, file=sys.stdout)
         sys.stdout.flush()
-        if len(self._known) >= MOST_FAILURES:
+        if len(self._known) >= self._most:
             os._exit(0)
 
 

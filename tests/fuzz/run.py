@@ -68,6 +68,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="see --list; all when none")
     parser.add_argument("--minutes", type=float, default=1, help="how long each target is fuzzed")
     parser.add_argument("--seed", type=int, default=0, help="of the fuzzer; 0: another each time")
+    parser.add_argument("--failures", type=int, default=10, help="end a target that has failed in so many ways")
     parser.add_argument("--fresh", action="store_true", help="forget what earlier runs have found worth keeping")
     parser.add_argument("--list", action="store_true", help="name the targets")
     parser.add_argument("--play", metavar="FILE", help="play one input of the target again")
@@ -125,7 +126,7 @@ def _fuzzed(name: str, target: Target, wanted: argparse.Namespace) -> Outcome:
         pid = os.fork()
         if pid == 0:
             _enter(scratch, log)
-            player = Player(name, target.one, os.path.join(CACHE, "failures"), board)
+            player = Player(name, target.one, os.path.join(CACHE, "failures"), board, wanted.failures)
             fuzz(target, player, corpus, round(wanted.minutes * 60), wanted.seed)
         trouble = _watch(pid, board, wanted.minutes * 60)
         seconds = time.monotonic() - began

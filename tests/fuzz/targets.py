@@ -13,10 +13,11 @@ from typing import Any
 from looop.clients.cli.parser import VERBS
 from looop.model.decision import emitted, parse_decision
 from looop.model.moves import ALL_MOVES
-from looop.rules.cron import ALIASES
+from looop.rules.cron import ALIASES, LATEST
 from looop.session import wire
 from tests.fuzz import test_inputs as inputs
 from tests.fuzz.target import ROOT, One, Target
+from tests.fuzz.test_control import test_any_client_is_served_or_let_go
 from tests.integration import test_fuzz, test_mail_fuzz
 
 SPLIT = b"\x1e"
@@ -82,7 +83,7 @@ def cron(data: bytes) -> None:
 
 def schedule(data: bytes) -> None:
     record, shown, now = parts(data, 3)
-    of(inputs.test_any_schedule_reads_as_something)(record, shown, number(now))
+    of(inputs.test_any_schedule_reads_as_something)(record, shown, abs(number(now)) % LATEST)
 
 
 def judged(data: bytes) -> None:
@@ -203,7 +204,7 @@ def filed(count: int, bodies: Iterable[bytes], head: int = 1) -> Callable[[], It
 
 
 def frames() -> Iterator[bytes]:
-    for request in REQUESTS:
+    for request in (*REQUESTS, *({"op": op} for op in ("status", "kill", "detach"))):
         yield (
             json.dumps(request).encode()
             + b"\n"
@@ -236,6 +237,9 @@ TARGETS = {
     ),
     "config": Target(
         text(test_fuzz.test_any_config_is_one_or_said_to_be_none), encoded(CONFIGS), ("config/file.py", "config/api.py")
+    ),
+    "control": Target(
+        lambda data: of(test_any_client_is_served_or_let_go)(data.split(SPLIT)), frames, ("session/control.py",)
     ),
     "cron": Target(
         cron, encoded([*ALIASES.values(), *ALIASES, "*/5 1-3 L * MON#2\x1e\x01\x1e1790000000"]), ("rules/cron.py",)
