@@ -116,7 +116,6 @@ def fuzz(target: Target, player: Player, corpus: str, seconds: int, seed: int) -
         "handle_usr2": 0,
         "rss_limit_mb": RSS_LIMIT_MB,
         "artifact_prefix": tempfile.gettempdir() + "/",
-        "mutate_depth": 2,  # an input that was changed five times over is rarely still in form
         "seed": seed,
     }
     words, more = target.words(), {}

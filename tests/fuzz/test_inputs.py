@@ -127,11 +127,12 @@ def test_any_cron_line_has_its_runs_or_is_refused(text: str, zone_name: str, now
 @example(b'{"every_s": 60, "anchor": 5, "catch_up": "all"}', b'{"period": 3}', NOW)
 @example(b'{"at": 99999999999999999999999}', b"null", NOW)
 @example(b'{"cron": "@hourly", "tz": "UTC", "anchor": -9223372036854775808, "catch_up": "all"}', b"1", NOW)
+@example(b'{"cron": "0 0 * * *", "tz": "no/where"}', b"[]", NOW)
 @often
 def test_any_schedule_reads_as_something(data: bytes, shown: bytes, now: int) -> None:
     """A schedule's record and what was shown of it give a signal that is JSON, and a next moment that is ahead.
 
-    Source: edge cases 213-219.
+    Source: docs/schedules.md.
     """
     with in_time():
         record = decode_record(data, "schedules/d.json", Schedule)
@@ -193,6 +194,7 @@ def test_any_limit_ends_soon_or_nobody_knows(text: str, now: int, offset_s: int)
 
 @given(some)
 @example('{"decision": {"action": "noop"}}')
+@example("```json\n{broken\n```")
 @often
 def test_any_answer_of_a_model_is_one_object_or_failed(text: str) -> None:
     """What a model's API answered is one JSON object, or failed in one line. Source: docs/runners.md."""
@@ -205,6 +207,8 @@ def test_any_answer_of_a_model_is_one_object_or_failed(text: str) -> None:
 
 @given(st.binary(max_size=60), st.integers(0, 60))
 @example(b"\x1b]0;a\x1b\\b\r\n\x1b[2J\x1b[1;2Hc\xc3\xa4\r", 5)
+@example(b"a\x1b[2J\r\x1b[1;2", 9)
+@example(b"a\r\nb", 2)
 @often
 def test_any_output_reads_the_same_however_it_is_cut(data: bytes, at: int) -> None:
     """A transcript has no sequence left in it, and says the same in two pieces.
@@ -225,7 +229,7 @@ def test_any_output_reads_the_same_however_it_is_cut(data: bytes, at: int) -> No
 def test_any_ledger_is_counted_and_can_be_repaired(data: bytes) -> None:
     """A ledger's rows are read whatever stands between them, and none is lost by a repair.
 
-    Source: edge cases 34, 35.
+    Source: spec/beat.md §0.
     """
     with in_time():
         store = MemoryStore()
@@ -242,6 +246,7 @@ def test_any_ledger_is_counted_and_can_be_repaired(data: bytes) -> None:
 @given(json_bytes, json_bytes)
 @example(b'{"babysit_pid": 99999999999999999999, "cmd": [1], "started_at": "0001-01-01T00:00:00+23:59"}', b"[]")
 @example(b'{"size": [1, true]}', b'{"last_change": "9999-12-31T23:59:59-23:59", "state": 5}')
+@example(b'{"size": [1]}', b'{"exit_code": 1e400}')
 @often
 def test_any_records_of_a_session_are_one_or_none(meta: bytes, status: bytes) -> None:
     """A session whose records are odd is listed or left out. Source: spec/workers.md §3.3."""
