@@ -93,12 +93,10 @@ def _instrumented(names: list[str]) -> dict[str, Target]:
     """As _targets, loaded so that the fuzzer sees which way each input takes. Raises ImportError without Atheris."""
     import atheris
 
-    atheris.enabled_hooks.add("str")
     planted = bool(names) and names[0].startswith("planted-")
-    with (
-        redirect_stderr(io.StringIO()),
-        atheris.instrument_imports(include=["tests" if planted else "looop", "cronsim"]),
-    ):
+    watched = ["tests"] if planted else ["looop", "cronsim"]
+    with redirect_stderr(io.StringIO()), atheris.instrument_imports(include=watched):
+        atheris.enabled_hooks.add("str")
         found = _targets(names)
         if not planted:
             _load_all()

@@ -30,7 +30,7 @@ def fuzzed(tmp_path: Path, *words: str, lib: str = LIB) -> subprocess.CompletedP
     path = os.pathsep.join([os.path.join(ROOT, "src"), ROOT, lib])
     env = os.environ | {"PYTHONPATH": path, "LOOOP_FUZZ_CACHE": str(tmp_path)}
     program = [sys.executable, "-m", "tests.fuzz.run", *words]
-    return subprocess.run(program, cwd=ROOT, env=env, capture_output=True, text=True, timeout=100)
+    return subprocess.run(program, cwd=ROOT, env=env, capture_output=True, text=True, timeout=250)
 
 
 @pytest.mark.slow
@@ -110,7 +110,7 @@ def test_without_atheris_it_is_said(tmp_path: Path) -> None:
 )
 def test_planted_bugs_are_found(tmp_path: Path, name: str, what: str) -> None:
     """A bug behind a word, one that hangs and one that eats memory fail the run; their inputs fail again alone."""
-    done = fuzzed(tmp_path, name, "--minutes", "1", "--failures", "1", "--seed", "5")
+    done = fuzzed(tmp_path, name, "--minutes", "3", "--failures", "1", "--seed", "5")
     assert done.returncode == 1, done.stdout + done.stderr
     assert re.search(what, done.stdout), done.stdout
     again = re.search(r"again: scripts/fuzz (\S+ --play \S+)", done.stdout)

@@ -70,7 +70,7 @@ class Feed(NamedTuple):
 
 
 def tripped(command: str) -> str | None:
-    """Why this command must not run unattended, in one sentence on one line; None when nothing tripped. Never raises."""
+    """Why this command must not run unattended, in one line; None when nothing tripped. Never raises."""
     if not command.strip():
         return None
     if "\0" in command or any("\ud800" <= char <= "\udfff" for char in command):
