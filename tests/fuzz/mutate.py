@@ -4,7 +4,7 @@ Flipped bits rarely pass a parser in C, which shows the fuzzer nothing of itself
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 Mutate = Callable[[bytes, int], bytes]
@@ -42,7 +42,7 @@ _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[A-Za-z_0-9.+-]+|\s+|.', re.DOTALL)
 
 def mutator(words: list[bytes], mutate: Mutate) -> Callable[[bytes, int, int], bytes]:
     """What makes a new input of one, given how long it may be and a seed. `mutate` is the fuzzer's own way."""
-    known = [*VALUES, *words]
+    known = (VALUES, words) if words else (VALUES,)
 
     def changed(data: bytes, most: int, seed: int) -> bytes:
         rng = Random(seed)
@@ -56,23 +56,23 @@ def mutator(words: list[bytes], mutate: Mutate) -> Callable[[bytes, int, int], b
     return changed
 
 
-def _step(tokens: list[bytes], known: list[bytes], rng: Random, mutate: Mutate) -> None:
+def _step(tokens: list[bytes], known: tuple[Sequence[bytes], ...], rng: Random, mutate: Mutate) -> None:
     """One token, or a run of them, replaced, added, removed, repeated or changed inside."""
     at = rng.randrange(len(tokens) + 1)
     end = min(at + rng.randint(1, LONGEST_RUN), len(tokens))
-    way = rng.randrange(7)
+    way, word = rng.randrange(8), rng.choice(rng.choice(known))
     if at == len(tokens) or way == 0:
-        tokens.insert(at, rng.choice(known))
+        tokens.insert(at, word)
     elif way == 1:
-        tokens[at] = rng.choice(known)
+        tokens[at] = word
     elif way == 2:
         tokens[at] = rng.choice(tokens)
     elif way == 3:
         tokens[at] = mutate(tokens[at], len(tokens[at]) + 8)
     elif way == 4:
         del tokens[at:end]
-    elif way == 5:
-        tokens[at] = _with_word(tokens[at], rng.choice(known), rng)
+    elif way in (5, 6):
+        tokens[at] = _with_word(tokens[at], word, rng)
     else:
         place = rng.randrange(len(tokens) + 1)
         tokens[place:place] = tokens[at:end]

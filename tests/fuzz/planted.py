@@ -5,8 +5,6 @@ from contextlib import suppress
 
 from tests.fuzz.target import Target
 
-_kept: list[bytearray] = []
-
 
 def behind_a_literal(data: bytes) -> None:
     """A KeyError behind a key and a value that no chance would write."""
@@ -28,9 +26,9 @@ def endless(data: bytes) -> None:
 
 def insatiable(data: bytes) -> None:
     """All the memory there is."""
-    if data[:1] == b"[" and data[-1:] == b"]":
-        while True:
-            _kept.append(bytearray(b"x") * (64 << 20))
+    kept = []
+    while data[:1] == b"[" and data[-1:] == b"]":
+        kept.append(bytes(1 << 28))
 
 
 PLANTED = {

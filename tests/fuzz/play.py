@@ -116,6 +116,7 @@ def fuzz(target: Target, player: Player, corpus: str, seconds: int, seed: int) -
         "handle_usr2": 0,
         "rss_limit_mb": RSS_LIMIT_MB,
         "artifact_prefix": tempfile.gettempdir() + "/",
+        "mutate_depth": 2,
         "seed": seed,
     }
     words, more = target.words(), {}

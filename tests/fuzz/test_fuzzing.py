@@ -83,7 +83,7 @@ def test_each_way_to_fail_is_kept_once(tmp_path: Path, capsys: pytest.CaptureFix
     (kept,) = tmp_path.iterdir()
     assert kept.read_bytes() == b'{"cadence": "every blue moon"}'
     found = re.findall(r"^FAILED\t(.*)\t(.*)$", capsys.readouterr().out, re.MULTILINE)
-    assert [(path, what[:23]) for path, what in found] == [(str(kept), "fuzz/planted.py:18: Key")]
+    assert [(path, what[:23]) for path, what in found] == [(str(kept), "fuzz/planted.py:16: Key")]
     assert (board.count, board.data) == (4, b"fine")
 
 
@@ -105,14 +105,14 @@ def test_without_atheris_it_is_said(tmp_path: Path) -> None:
     [
         ("planted-key", "KeyError: 'every blue moon'"),
         ("planted-loop", "one input took more than 10 seconds"),
-        ("planted-memory", r"it wants too much memory|MemoryError"),
+        ("planted-memory", "MemoryError"),
     ],
 )
 def test_planted_bugs_are_found(tmp_path: Path, name: str, what: str) -> None:
     """A bug behind a word, one that hangs and one that eats memory fail the run; their inputs fail again alone."""
     done = fuzzed(tmp_path, name, "--minutes", "3", "--failures", "1", "--seed", "5")
     assert done.returncode == 1, done.stdout + done.stderr
-    assert re.search(what, done.stdout), done.stdout
+    assert what in done.stdout, done.stdout
     again = re.search(r"again: scripts/fuzz (\S+ --play \S+)", done.stdout)
     assert again
     assert fuzzed(tmp_path, *again[1].split(), lib="/nowhere").returncode == 1
