@@ -259,16 +259,23 @@ WORDS = [
 ]
 
 
-def words_of(verb: str) -> st.SearchStrategy[list[str]]:
-    """A verb, and words it may or may not know; one that waits gets one it does not."""
+def vocabulary(verb: str) -> list[str]:
+    """Words that a verb may or may not know."""
     command = looop.get_command(click.Context(looop), verb)
     assert command is not None
     subs = getattr(command, "list_commands", lambda context: [])(click.Context(command))
     commands = [command, *(command.get_command(click.Context(command), sub) for sub in subs)]  # type: ignore[attr-defined]
     options = sorted({name for each in commands for option in each.params for name in option.opts})
-    some = st.lists(st.sampled_from([*WORDS, *subs, *options, "--help", "--json"]), max_size=5)
-    end = ["--no-such-option"] if verb in WAITS else []
-    return some.map(lambda words: [verb, *end, *words])
+    return [*WORDS, *subs, *options, "--help", "--json"]
+
+
+def said_with(verb: str) -> list[str]:
+    """The verb; one that waits gets a word it does not know."""
+    return [verb, *(["--no-such-option"] if verb in WAITS else [])]
+
+
+def words_of(verb: str) -> st.SearchStrategy[list[str]]:
+    return st.lists(st.sampled_from(vocabulary(verb)), max_size=5).map(lambda words: said_with(verb) + words)
 
 
 @contextmanager
@@ -292,14 +299,13 @@ def scratch() -> Iterator[Path]:
 @pytest.mark.parametrize("verb", sorted(VERBS))
 def test_any_words_end_in_an_answer_or_an_error(verb: str) -> None:
     """Any words behind a verb end with a code, or with an error of ours in one line. Source: spec/cli.md §1."""
+    given(words_of(verb))(settings(often, max_examples=max(EXAMPLES // 5, 10))(say))()
 
-    @given(words_of(verb))
-    @settings(often, max_examples=max(EXAMPLES // 5, 10))
-    def say(words: list[str]) -> None:
-        with scratch(), in_time(), mock.patch("sys.stdin", io.TextIOWrapper(io.BytesIO(b"x\n"))):
-            out, err = io.StringIO(), io.StringIO()
-            with redirect_stdout(out), redirect_stderr(err), suppress(LooopError, SystemExit):
-                assert parse(words, Loop()) in range(256), words
-            assert "Traceback" not in out.getvalue() + err.getvalue()
 
-    say()
+def say(words: list[str]) -> None:
+    """Words on the command line, in a place of their own."""
+    with scratch(), in_time(), mock.patch("sys.stdin", io.TextIOWrapper(io.BytesIO(b"x\n"))):
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err), suppress(LooopError, SystemExit):
+            assert parse(words, Loop()) in range(256), words
+        assert "Traceback" not in out.getvalue() + err.getvalue()

@@ -68,7 +68,7 @@ class Feed(NamedTuple):
 
 
 def tripped(command: str) -> str | None:
-    """Why this command must not run unattended, in one sentence; None when nothing tripped. Never raises."""
+    """Why this command must not run unattended, in one line; None when nothing tripped. Never raises."""
     if not command.strip():
         return None
     if "\0" in command or any("\ud800" <= char <= "\udfff" for char in command):
@@ -77,7 +77,8 @@ def tripped(command: str) -> str | None:
         return f"this is longer than {MAX_BYTES} bytes, too long to be checked: put it in a script and run that"
     inspection = _Inspection()
     joined = re.sub(r"(?<=\S)\\\n(?=\S)", "", command)
-    return inspection.run(command, None, 0) or inspection.run(joined, None, 0)
+    reason = inspection.run(command, None, 0) or inspection.run(joined, None, 0)
+    return reason and " ".join(reason.split())
 
 
 class _Inspection:
