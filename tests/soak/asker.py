@@ -1,7 +1,7 @@
 """A worker as agents are: it asks, is cut off, asks again under the same key, and goes on with the answer.
 
 Run in a worker's terminal: asker.py WORKER GENERATION SEED LOG. Everything it does is on record in LOG, a line of JSON
-when a call begins and one when it ends. Some of its calls it kills itself, as a tool's time limit does.
+when a call begins, when it has a process, and when it ends. Some calls it kills itself, as a tool's time limit does.
 """
 
 import json
@@ -81,13 +81,14 @@ class Asker:
         process = subprocess.Popen(
             [*PROGRAM, *verb, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+        self.note(told | {"pid": process.pid})
         try:
             out, err = process.communicate(timeout=fuse)
         except subprocess.TimeoutExpired:
             process.kill()
             out, err = process.communicate()
-        end = {"pid": process.pid, "code": process.returncode, "out": out, "err": err, "end": time.monotonic()}
-        self.note(told | end)
+        end = {"code": process.returncode, "out": out, "err": err, "end": time.monotonic()}
+        self.note(told | {"pid": process.pid} | end)
         return process.returncode >= 0 or bool(out)
 
     def note(self, row: dict[str, object]) -> None:

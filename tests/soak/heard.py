@@ -109,6 +109,10 @@ class Log:
         self._at += len(whole)
         return [json.loads(line) for line in whole.splitlines()]
 
+    def waiting(self) -> dict[int, Call]:
+        """The questions that are being asked, by the pid of who asks."""
+        return {call.pid: call for call in self.calls.values() if call.what == "ask" and call.pid and call.code is None}
+
     def withdrawals(self) -> list[Call]:
         return [call for call in self.calls.values() if call.what == "withdraw"]
 

@@ -28,7 +28,7 @@ from tests.soak.people import People
 from tests.soak.work import Work
 
 TURN_S = 0.1
-STRIKE = 0.25  # the chance of a strike in a turn
+STRIKE = 0.15  # the chance of a strike in a turn
 LOOK_EVERY_S, SETTLE_EVERY_S, TELL_EVERY_S = 2.0, 40.0, 10.0
 PATIENCE_BEATS, PATIENCE_S, LONGEST_S = 8, 20.0, 300.0
 MOST_WRONG = 10
@@ -53,7 +53,8 @@ class Soak:
         }
         root.mkdir(parents=True, exist_ok=True)
         (root / "config.json").write_text("{}")
-        self.crew, self.calls = Crew(root, self.random), Calls(self.random)
+        self.calls = Calls(self.random)
+        self.crew = Crew(root, self.random, self.calls)
         self.people = People(root, self.random, self.calls, self.crew)
         self.mail = Mail(root, self.crew, self.people)
         self.work = Work(root, self.crew, self.people)
@@ -91,7 +92,8 @@ class Soak:
         self.people.act()
         self.work.step()
         if self.random.random() < STRIKE:
-            self.crew.strike()
+            self.mail.listen()
+            self.crew.strike(self.mail.log.waiting())
         self.calls.gather()
         if began > self._looked + LOOK_EVERY_S:
             self.look()
@@ -109,12 +111,12 @@ class Soak:
 
     def settle(self) -> None:
         """Let the loop come to rest, and compare. It has so many beats for that, however long each takes."""
-        began, beats = time.monotonic(), self._beats()
+        began, beats = time.monotonic(), self.crew.beats()
         while late := self._late():
             self.crew.keep_pulse()
             passed = time.monotonic() - began
-            if (passed > PATIENCE_S and self._beats() - beats > PATIENCE_BEATS) or passed > LONGEST_S:
-                self._wrong |= dict.fromkeys(f"at rest for {self._beats() - beats} beats: {why}" for why in late)
+            if (passed > PATIENCE_S and self.crew.beats() - beats > PATIENCE_BEATS) or passed > LONGEST_S:
+                self._wrong |= dict.fromkeys(f"at rest for {self.crew.beats() - beats} beats: {why}" for why in late)
                 break
             self.tell()
             time.sleep(0.1)
@@ -127,9 +129,6 @@ class Soak:
         if self.calls.running:
             return [f"{self.calls.running} verbs do not end"]
         return self.crew.late() + self.mail.late() + self.work.late()
-
-    def _beats(self) -> int:
-        return (self.root / "events.jsonl").read_bytes().count(b'"tick_start"')
 
     def finish(self) -> list[str]:
         """Stop everything; what was promised and is not so."""
@@ -151,7 +150,7 @@ class Soak:
 
     def figures(self) -> str:
         return (
-            f"{self.killed.total()} kills, {self._beats()} beats, {self.crew.generation.total()} workers, "
+            f"{self.killed.total()} kills, {self.crew.beats()} beats, {self.crew.generation.total()} workers, "
             f"{len(self.mail.asks)} questions, {len(self.mail.seen)} settled, {len(self.people.tells)} messages, "
             f"{len(self.wrong)} wrong"
         )
@@ -169,7 +168,7 @@ class Soak:
             f"{self.mail.log.heard.total()} heard; {len(people.goals.places)} goals, "
             f"{len(people.schedules.places)} schedules",
             self.work.figures(),
-            f"{self._beats()} beats, {self.looks} looks, {self.settled} times at rest",
+            f"{self.crew.beats()} beats, {self.looks} looks, {self.settled} times at rest",
         ]
 
 

@@ -35,10 +35,10 @@ class Mail:
         What has ended before the disk is read must be there; what began before that was over may be.
         """
         self.people.calls.gather()
-        self._hear()
+        self.listen()
         self._close()
         now, answers, asks = time.monotonic(), self._records("answers"), self._records("asks")
-        self._hear()
+        self.listen()
         return [
             *self._check_asks(asks),
             *self._check_answers(answers, now),
@@ -49,7 +49,7 @@ class Mail:
     def late(self) -> list[str]:
         """What is not yet as it must be once the loop has come to rest."""
         answers, asks = self._records("answers"), self._records("asks")
-        self._hear()
+        self.listen()
         open_ones = {name: ask for name, ask in asks.items() if name not in answers}
         return [*self._unsettled(open_ones), *self._waiting_in_vain(answers, asks)]
 
@@ -74,7 +74,7 @@ class Mail:
             elif all(ask["id"] in answers for ask in mine):
                 yield f"{worker} waits for an answer to {call.about!r}, which is there"
 
-    def _hear(self) -> None:
+    def listen(self) -> None:
         """Read on in the workers' log: their withdrawals are acts like any other."""
         self._ended += self.log.read()
         for call in self.log.withdrawals():

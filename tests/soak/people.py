@@ -33,10 +33,11 @@ class People:
         self._count = 0
 
     def act(self) -> None:
-        """One of them does something, unless enough are at it."""
-        if self.calls.running < _AT_ONCE:
-            deeds = (self.answer, self.answer_again, self.withdraw, self.tell, self.goal, self.schedule)
-            self.random.choices(deeds, (8, 1, 1, 3, 1, 1))[0]()
+        """Some of them do something, unless enough are at it."""
+        deeds = (self.answer, self.answer_again, self.withdraw, self.tell, self.goal, self.schedule)
+        for deed in self.random.choices(deeds, (8, 1, 1, 4, 1, 1), k=2):
+            if self.calls.running < _AT_ONCE:
+                deed()
 
     def answer(self) -> None:
         """The latest question or any other, sometimes by two people at once, sometimes with a no."""
@@ -66,7 +67,10 @@ class People:
             self.calls.start(lambda ended: _close(act, ended), "ask", "withdraw", ask_id, "--why", why)
 
     def tell(self) -> None:
-        worker, msg = self.random.choice(IDS), f"tell {self._next()}"
+        """To one who asks, if there is one, mostly; the others never hear it."""
+        asking = [worker for worker in IDS if self.crew.asks(worker)]
+        worker = self.random.choice(asking if asking and self.random.random() < 0.8 else IDS)
+        msg = f"tell {self._next()}"
         said = self.tells[msg] = Said(worker, self.crew.generation[worker])
 
         def then(ended: Ended) -> None:
