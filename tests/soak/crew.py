@@ -35,7 +35,7 @@ ASKERS = 0.8  # of all workers ask
 LEAVING_S = 30.0  # a supervisor that has written its last word is still on its way out
 LOST = "supervisor died"
 UP_BY_VERB = 0.2
-SPARED_BEATS = 4  # a pulse that is killed in its first beat each time does nothing
+SPARED_BEATS = 3  # a pulse that is killed in its first beat each time does nothing
 START = 0.1  # the chance that one which is over is started anew in a turn
 _NOT_UP = "did not come up|ended before it began|says? nothing"  # its pulse was killed on its way
 _VICTIMS = {"worker": 3, "supervisor": 3, "pulse": 3, "pulse's supervisor": 1, "ask": 5}
@@ -92,9 +92,12 @@ class Crew:
 
     def beats(self) -> int:
         """How many have begun so far."""
-        with open(self.root / "events.jsonl", "rb") as file:
-            file.seek(self._events_at)
-            data = file.read()
+        try:
+            with open(self.root / "events.jsonl", "rb") as file:
+                file.seek(self._events_at)
+                data = file.read()
+        except FileNotFoundError:
+            return 0
         whole = data.rfind(b"\n") + 1
         self._events_at += whole
         self._beats += data[:whole].count(b'"tick_start"')
@@ -148,9 +151,9 @@ class Crew:
     def name(self, worker: str) -> str:
         return f"{worker}-{self.generation[worker]}"
 
-    def strike(self, waiting: dict[int, Call]) -> None:
+    def strike(self, waiting: dict[int, Call], what: str = "") -> None:
         """Kill one process: a worker's command, its supervisor, a question that waits, the pulse, or its supervisor."""
-        what = self.random.choices(list(_VICTIMS), list(_VICTIMS.values()))[0]
+        what = what or self.random.choices(list(_VICTIMS), list(_VICTIMS.values()))[0]
         if what == "ask":
             self._kill_ask(waiting)
             return

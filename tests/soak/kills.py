@@ -29,9 +29,11 @@ from tests.soak.work import Work
 
 TURN_S = 0.1
 STRIKE = 0.15  # the chance of a strike in a turn
-LOOK_EVERY_S, SETTLE_EVERY_S, TELL_EVERY_S = 2.0, 40.0, 10.0
+DELICATE = 0.2  # that of one at the pulse, when it has something to do that must be done once
+LOOK_EVERY_S, SETTLE_EVERY_S, TELL_EVERY_S = 2.0, 30.0, 10.0
 PATIENCE_BEATS, PATIENCE_S, LONGEST_S = 8, 20.0, 300.0
 MOST_WRONG = 10
+HUNT_S = 180.0
 
 
 class Soak:
@@ -57,7 +59,7 @@ class Soak:
         self.crew = Crew(root, self.random, self.calls)
         self.people = People(root, self.random, self.calls, self.crew)
         self.mail = Mail(root, self.crew, self.people)
-        self.work = Work(root, self.crew, self.people)
+        self.work = Work(root, self.crew)
         self.looks = self.settled = 0
         self._wrong: dict[str, None] = {}
         self._told = self._looked = self._rested = self.began = time.monotonic()
@@ -91,9 +93,11 @@ class Soak:
         self.crew.start_some()
         self.people.act()
         self.work.step()
+        self.mail.listen()
         if self.random.random() < STRIKE:
-            self.mail.listen()
             self.crew.strike(self.mail.log.waiting())
+        if self.random.random() < DELICATE and self.work.is_delicate():
+            self.crew.strike({}, "pulse")
         self.calls.gather()
         if began > self._looked + LOOK_EVERY_S:
             self.look()
@@ -225,7 +229,7 @@ def main() -> int:
 def _hunt_all(only: str, seed: int) -> int:
     missed = 0
     for bug in [bug for bug in BUGS if only in bug]:
-        seconds, found = hunt(bug, seed, 120)
+        seconds, found = hunt(bug, seed, HUNT_S)
         missed += not found
         print(f"{seconds:6.1f} s  {bug}: {found[0][:150] if found else 'NOT FOUND'}", flush=True)
     return 1 if missed else 0

@@ -12,46 +12,37 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from looop.model.moves import ArchiveGoal, DropSchedule, WriteGoal, WriteSchedule
 from tests.soak.crew import Crew
-from tests.soak.people import People
 
 COST_USD = 0.02
-FIRST_USD, MORE_USD, MORE_EVERY_S = 0.2, 0.1, 15.0
-_SHOTS_AT_ONCE = 2
-_SLOW = "sleep 0.2"
-_AGENT = f"""\
-run=$(basename "$(dirname "$1")")
-echo "begun $run" >> "$2"
-sleep 0.2
-echo "paid $run" >> "$2"
-printf '{{"type":"result","subtype":"success","is_error":false,"total_cost_usd":{COST_USD},"result":"%s"}}\\n' \\
-    "{{\\\\\\"action\\\\\\": \\\\\\"run_shell\\\\\\", \\\\\\"cmd\\\\\\": \\\\\\"echo $run >> '$3'; {_SLOW}\\\\\\"}}"
-"""
+FIRST_USD, MORE_USD, MORE_EVERY_S = 0.08, 0.06, 10.0
+_SHOTS_AT_ONCE, _SHOT_EVERY_S = 2, 3.0  # in between it is the agent's turn
+_JUST_NOW_S = 0.3
+_AGENT = Path(__file__).with_name("agent.sh")
 _GOAL = """\
 ---
 reflexes:
   - when: due.{shot}
-    move: {{action: run_shell, cmd: "echo {shot} >> '{place}'; {slow}"}}
+    move: {{action: run_shell, cmd: "sleep 0.2; echo {shot} >> '{place}'; sleep 0.3"}}
 ---
 """
-_REPORTED = re.compile(r"an earlier shell was interrupted; look whether it was done: echo (\S+) >>")
+_REPORTED = re.compile(r"an earlier shell was interrupted; look whether it was done: .*echo (\S+) >>")
 _FAILED = re.compile(r"failed · reflex (\S+)#0 ·")
 
 
 class Work:
-    """What is to be done and what it costs. `shots` are those that were set up whole, with when."""
+    """What is to be done and what it costs. `shots` are those that were set up."""
 
-    def __init__(self, root: Path, crew: Crew, people: People) -> None:
-        self.root, self.crew, self.people = root, crew, people
+    def __init__(self, root: Path, crew: Crew) -> None:
+        self.root, self.crew = root, crew
         self.done, self.bills = root.parent / "done", root.parent / "bills"
         self.shots: list[str] = []
         self.over: set[str] = set()
         self.usd = FIRST_USD
+        self._next_shot = 0.0
         self._next_raise = time.monotonic() + MORE_EVERY_S
-        self._count = 0
-        agent = root.parent / "agent.sh"
-        agent.write_text(_AGENT)
-        self._command = f"sh {agent} {{{{prompt_file}}}} {self.bills} {self.done}"
+        self._command = f"sh {_AGENT} {{{{prompt_file}}}} {self.bills} {self.done}"
         self._configure()
 
     def _configure(self) -> None:
@@ -70,37 +61,30 @@ class Work:
         self._clear()
 
     def _set_up(self) -> None:
-        """The schedule first, then the goal, each until it is promised: so the schedule runs once for the goal."""
-        goals, schedules = self.people.goals, self.people.schedules
-        shot = f"shot{self._count}"
-        if not goals.of(shot).done:
-            if not schedules.of(shot).done:
-                note = f"{shot} of {time.monotonic()}"
-                self.people.write(schedules, shot, note, "schedule", "write", shot, "--in", "1s", "--note", note)
-            else:
-                text = _GOAL.format(shot=shot, place=self.done, slow=_SLOW)
-                self.people.write(goals, shot, text.strip(), "goal", "write", shot, text)
-        elif len(self.shots) - len(self.over) < _SHOTS_AT_ONCE:
+        """The goal first: what is written after its schedule ran has not missed that run."""
+        if len(self.shots) - len(self.over) < _SHOTS_AT_ONCE and time.monotonic() > self._next_shot:
+            self._next_shot = time.monotonic() + _SHOT_EVERY_S
+            shot = f"shot{len(self.shots)}"
+            self.crew.local.steer(WriteGoal(id=shot, body=_GOAL.format(shot=shot, place=self.done)))
+            self.crew.local.steer(WriteSchedule(name=shot, in_s=1))
             self.shots.append(shot)
-            self._count += 1
 
     def _clear(self) -> None:
         """Goals and schedules of what is over go away."""
         found = self._found()
-        for shot in set(self.shots) - self.over:
-            goals, schedules = self.people.goals, self.people.schedules
-            if not found[shot]:
-                continue
-            if goals.of(shot).done[-1].value is not None:
-                self.people.write(goals, shot, None, "goal", "archive", shot)
-            elif schedules.of(shot).done[-1].value is not None:
-                self.people.write(schedules, shot, None, "schedule", "rm", shot)
-            else:
-                self.over.add(shot)
+        for shot in [shot for shot in self.shots if found[shot] and shot not in self.over]:
+            self.crew.local.steer(ArchiveGoal(id=shot))
+            self.crew.local.steer(DropSchedule(name=shot))
+            self.over.add(shot)
 
     def _found(self) -> Counter[str]:
         """How often each command was done, or reported."""
         return Counter(_lines(self.done)) + Counter(_REPORTED.findall(self._journal()))
+
+    def is_delicate(self) -> bool:
+        """Whether a command or the agent is at work, or was just now: what must be done once may be done twice."""
+        announced = any(path.name.startswith((".action-wal", ".open-run")) for path in self.root.iterdir())
+        return announced or any(time.time() - _written(path) < _JUST_NOW_S for path in (self.done, self.bills))
 
     def check(self) -> list[str]:
         """What is wrong now, however far the processes are."""
@@ -137,9 +121,15 @@ class Work:
         begun = {line.removeprefix("begun ") for line in _lines(self.bills) if line.startswith("begun ")}
         return [
             *(f"run {run} has no row in the ledger" for run in begun - known),
-            *(f"{shot} was neither done nor reported" for shot in self.shots if not found[shot]),
+            *(f"{shot} was neither done nor reported{self._told(shot)}" for shot in self.shots if not found[shot]),
             *(f"announcement left: {path.name}" for path in self.root.glob(".action-wal*")),
         ]
+
+    def _told(self, shot: str) -> str:
+        """What the loop has on record of it."""
+        lines = [line for line in self._journal().splitlines() if re.search(rf"{shot}\b", line)]
+        reflexes = json.loads((self.root / ".reflexes.json").read_bytes())["goals"].get(shot)
+        return f": {reflexes}, {lines}"
 
     def figures(self) -> str:
         """In a line."""
@@ -164,6 +154,10 @@ class Work:
 
     def _journal(self) -> str:
         return "\n".join(_lines(self.root / "journal.md"))
+
+
+def _written(path: Path) -> float:
+    return path.stat().st_mtime if path.exists() else 0.0
 
 
 def _lines(path: Path) -> list[str]:
