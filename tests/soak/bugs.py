@@ -11,6 +11,11 @@ from pathlib import Path
 from typing import Any
 
 
+def _put(place: object, name: str, value: object) -> None:
+    """In the place of what is there, for as long as this process lives."""
+    setattr(place, name, value)
+
+
 def _answer_overwritten() -> None:
     from looop.model.records import Answer
     from looop.state.codec import encode_record
@@ -20,7 +25,7 @@ def _answer_overwritten() -> None:
         self._store.write(f"answers/{ask_id}.json", encode_record(Answer(answer=text, ts=now, by=by)))
         return self.ask_of(ask_id)
 
-    Mailbox.answer = answer  # type: ignore[assignment]
+    _put(Mailbox, "answer", answer)
 
 
 def _answer_too_early() -> None:
@@ -36,13 +41,13 @@ def _answer_too_early() -> None:
             os._exit(0)
         return self.ask_of(ask_id)
 
-    Mailbox.answer = answer  # type: ignore[method-assign]
+    _put(Mailbox, "answer", answer)
 
 
 def _told_twice() -> None:
     from looop.state.tells import Tells
 
-    Tells._take = lambda self, name, seen: seen  # type: ignore[method-assign, assignment]
+    _put(Tells, "_take", lambda self, name, seen: seen)
 
 
 def _told_before_asked() -> None:
@@ -55,31 +60,31 @@ def _told_before_asked() -> None:
         self._house.tells.drain(self._asked.worker, self._house.setting.clock.now())
         return real(self)
 
-    ask._Wait.answer = answer  # type: ignore[method-assign]
+    _put(ask._Wait, "answer", answer)
 
 
 def _key_forgotten() -> None:
     from looop.state.mailbox import Mailbox
 
-    Mailbox._known = lambda self, question, since: None  # type: ignore[method-assign]
+    _put(Mailbox, "_known", lambda self, question, since: None)
 
 
 def _never_stranded() -> None:
     from looop.state.mailbox import Mailbox
 
-    Mailbox.strand = lambda self, *_: []  # type: ignore[method-assign, assignment]
+    _put(Mailbox, "strand", lambda self, *_: [])
 
 
 def _unannounced() -> None:
     from looop.act import shell
 
-    shell.announce = lambda house, intent: lambda: None  # type: ignore[assignment]
+    _put(shell, "announce", lambda house, intent: lambda: None)
 
 
 def _unmarked_reflex() -> None:
     from looop.pulse import commit
 
-    commit._keep_reflexes = lambda house, ledger: None  # type: ignore[assignment]
+    _put(commit, "_keep_reflexes", lambda house, ledger: None)
 
 
 def _torn_writes() -> None:
@@ -93,26 +98,27 @@ def _torn_writes() -> None:
             time.sleep(0.02)
             file.write(data[half:])
 
-    FileStore._put = put  # type: ignore[method-assign]
+    _put(FileStore, "_put", put)
 
 
 def _unbilled() -> None:
     from looop.state.guards import Guards
 
-    Guards.open_run = lambda self, run: None  # type: ignore[method-assign]
+    _put(Guards, "open_run", lambda self, run: None)
 
 
 def _no_budget() -> None:
     from looop.decide.breakers import Breakers
     from looop.model.usage import Bill
 
-    Breakers._spent_today = lambda self, now: Bill()  # type: ignore[method-assign]
+    _put(Breakers, "_spent_today", lambda self, now: Bill())
 
 
 def _orphans_left() -> None:
     from looop.act import tend, verify
 
-    tend.end_orphan = verify.end_orphan = lambda house, session, now: None  # type: ignore[assignment]
+    for room in (tend, verify):
+        _put(room, "end_orphan", lambda house, session, now: None)
 
 
 BUGS: dict[str, Callable[[], None]] = {
