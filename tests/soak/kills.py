@@ -20,6 +20,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from looop.store.files import FileStore
 from tests.soak.bugs import BUGS, planted
 from tests.soak.calls import Calls
 from tests.soak.crew import Crew
@@ -60,7 +61,7 @@ class Soak:
         self.people = People(root, self.random, self.calls, self.crew)
         self.mail = Mail(root, self.crew, self.people)
         self.work = Work(root, self.crew)
-        self.looks = self.settled = 0
+        self.looks = self.settled = self.debris = 0
         self._wrong: dict[str, None] = {}
         self._told = self._looked = self._rested = self.began = time.monotonic()
 
@@ -138,13 +139,18 @@ class Soak:
         """Stop everything; what was promised and is not so."""
         self.crew.check_end()
         self.crew.end()
-        temporary = [path for path in self.root.rglob(".*.tmp") if not self._is_swept(path)]
-        self._wrong |= dict.fromkeys(f"temporary file left: {path.name}" for path in temporary)
+        left = self._swept()
+        self._wrong |= dict.fromkeys(f"temporary file left: {path}" for path in left)
         return self.wrong
 
-    def _is_swept(self, path: Path) -> bool:
-        """What a killed writer leaves goes with the next write to that folder, so it may be younger than the last."""
-        return path.stat().st_mtime >= max(other.stat().st_mtime for other in path.parent.iterdir() if other != path)
+    def _swept(self) -> list[Path]:
+        """Temporary files that are left once another process has written to each folder that has one."""
+        store = FileStore(str(self.root))
+        found = list(self.root.rglob(".*.tmp"))
+        self.debris = len(found)
+        for folder in {path.parent for path in found}:
+            store.swap(os.path.relpath(folder / "nothing", self.root), b"", None)
+        return [path for path in found if path.exists()]
 
     def tell(self) -> None:
         """How far it is, for whoever waits."""
@@ -172,7 +178,8 @@ class Soak:
             f"{self.mail.log.heard.total()} heard; {len(people.goals.places)} goals, "
             f"{len(people.schedules.places)} schedules",
             self.work.figures(),
-            f"{self.crew.beats()} beats, {self.looks} looks, {self.settled} times at rest",
+            f"{self.crew.beats()} beats, {self.looks} looks, {self.settled} times at rest; {self.debris} temporary "
+            "files of the killed, gone with the next write",
         ]
 
 
