@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import msgspec
 import pytest
 
 from looop.act.tend import tend
@@ -18,9 +19,10 @@ from looop.config.file import DEFAULT_SESSION_TTL_S as TTL
 from looop.contract.ask import ask
 from looop.contract.observe import state_of
 from looop.contract.questions import Question
-from looop.model.errors import Refused
+from looop.model.errors import Missing, Refused
 from looop.model.records import Ask
 from looop.session.kin import is_alive
+from looop.state.open import NoStop
 from tests.fakes.command import Looop
 from tests.fakes.crew import Crew, no_worker_left
 from tests.fakes.fleet import FakeFleet, dead, session
@@ -242,6 +244,32 @@ def test_who_asks_for_a_session_that_is_over_is_not_stranded(home: Home) -> None
     home.house.mailbox.answer("w-1", "yes", home.clock.now())
     waiting.join(10)
     assert not waiting.is_alive()
+
+
+def test_what_outlives_its_session_asks_for_nobody(home: Home) -> None:
+    """What a dead supervisor or an ended worker has left may ask, for as long as it lives: that is a question of the
+    session that is over, so the next beat settles it, and nobody is asked for ever.
+
+    Source: docs/asking.md, when the worker is gone.
+    """
+    for fleet in (dead("w", started_at=7), session("w", alive=False, is_orphaned=True, started_at=7)):
+        staff(home, fleet)
+        env = {**home.house.setting.env, "LOOOP_SESSION_ID": "w"}
+        house = msgspec.structs.replace(home.house, setting=msgspec.structs.replace(home.house.setting, env=env))
+        told: list[str] = []
+        waiting = Thread(target=lambda house=house, told=told: told.append(refused_to(house)))  # type: ignore[misc]
+        waiting.start()
+        until(lambda: stranded(home) != [], what="the question")
+        assert pending(home) == []
+        home.house.mailbox.strand(home.house.fleet.living, 0, home.clock.now())
+        waiting.join(10)
+        assert len(told) == 1 and "stranded" in told[0], told
+
+
+def refused_to(house: Any) -> str:
+    with pytest.raises(Missing) as refused:
+        ask(house, Question("?"), NoStop(), lambda _: None)
+    return str(refused.value)
 
 
 def test_an_old_question_outlives_a_restart(home: Home) -> None:

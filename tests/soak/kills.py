@@ -1,47 +1,44 @@
-"""Kill -9 of workers, supervisors and the pulse at random; then compare what was promised with what is there.
+"""Kill -9 of everything at random, over a real file system; then compare what was promised with what is there.
 
-Run by `scripts/soak`. Promised: every generation is judged, once unless the pulse itself was killed; every record says
-what happened; what a dead supervisor left is told once; no lease, no socket, no announcement and no process of a
-worker outlives it. Everything is real: processes, terminals, files.
+Workers, their supervisors, the pulse, questions that wait, and every verb of people and workers on its way. Promised:
+no question, answer, message, goal or schedule is lost, none is settled or told twice; what is decided once is done
+once, or reported; each run of the agent is billed once, and the budget holds; every generation is judged, every record
+says what happened; nothing outlives its worker. Everything is real: processes, terminals, files.
+
+  --minutes M   so long, 10 without it
+  --kills N     until so many kills, instead
+  --seed S      the same choices; what the machine makes of them differs
+  --bugs        plant each bug in turn, and say how soon it is found
 """
 
 import argparse
 import os
 import random
-import signal
 import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
-from looop.contract.local import Local
-from looop.model.errors import LooopError
-from looop.model.moves import StartWorker
-from looop.session.fleet import Session
-from looop.state.open import open_house
-from looop.state.sessions import PULSE
-from tests.fakes.crew import processes_of
-from tests.fakes.sessions import marked
+from looop.store.files import FileStore
+from tests.soak.bugs import BUGS, planted
+from tests.soak.calls import Calls
+from tests.soak.crew import Crew
+from tests.soak.mail import Mail
+from tests.soak.people import People
+from tests.soak.work import Work
 
-IDS = [f"w{n}" for n in range(6)]
-ENDS = "sleep 0.05; exit 3; : {{prompt_file}}"
-COMMANDS = (
-    "sleep 600; : {{prompt_file}}",
-    "trap '' HUP TERM; while :; do sleep 600; done; : {{prompt_file}}",
-    "trap '' HUP; setsid -f sleep 600; (sleep 600 &) ; sleep 600; : {{prompt_file}}",
-    "yes looop | head -c 2000000; sleep 600; : {{prompt_file}}",
-    ENDS,
-)
-QUIET_S = 20.0
-LEAVING_S = 5.0  # a supervisor that has written its last word is still on its way out
+TURN_S = 0.1
+STRIKE = 0.15  # the chance of a strike in a turn
+DELICATE = 0.2  # that of one at the pulse, when it has something to do that must be done once
+LOOK_EVERY_S, SETTLE_EVERY_S, TELL_EVERY_S = 2.0, 30.0, 10.0
+PATIENCE_BEATS, PATIENCE_S, LONGEST_S = 8, 20.0, 300.0
 MOST_WRONG = 10
-LOST = "supervisor died"
+HUNT_S = 180.0
 
 
 class Soak:
-    """One run over one data dir. `twice` counts generations that were judged again, `orphans` dead supervisors."""
+    """One run over one data dir."""
 
     def __init__(self, root: Path, seed: int) -> None:
         self.root, self.random = root, random.Random(seed)
@@ -51,193 +48,198 @@ class Soak:
             "LOOOP_MIN_BEAT_GAP": "0",
             "LOOOP_NOOP_TTL": "0",
             "LOOOP_MAX_WORKERS": "0",
+            "LOOOP_MAX_DECIDES_PER_HOUR": "0",
+            "LOOOP_BACKOFF_CAP": "1",
+            "LOOOP_EVENTS_MAX_BYTES": "0",
+            "LOOOP_JOURNAL_MAX_BYTES": "0",
+            "LOOOP_RUNS_KEEP": "0",
         }
         root.mkdir(parents=True, exist_ok=True)
         (root / "config.json").write_text("{}")
-        self.judged = root / "judged"
-        self.judged.mkdir()
-        self.local, self.house = Local(), open_house()[0]
-        self.local.prepare()
-        self.generation: Counter[str] = Counter()
-        self.killed: Counter[str] = Counter()
-        self.command: dict[str, str] = {}
-        self.blows: dict[str, set[str]] = {}
-        self.checked: set[str] = set()
-        self.twice = self.orphans = 0
-        self.wrong: list[str] = []
+        self.calls = Calls(self.random)
+        self.crew = Crew(root, self.random, self.calls)
+        self.people = People(root, self.random, self.calls, self.crew)
+        self.mail = Mail(root, self.crew, self.people)
+        self.work = Work(root, self.crew)
+        self.looks = self.settled = self.debris = 0
+        self._wrong: dict[str, None] = {}
+        self._told = self._looked = self._rested = self.began = time.monotonic()
 
-    def run(self, kills: int) -> None:
-        """Start what is not there, kill something, look; until there were enough kills, or too much was wrong."""
-        while sum(self.killed.values()) < kills and len(self.wrong) < MOST_WRONG:
-            self.keep_pulse()
-            self.start_some()
-            self.strike()
-            if self.random.random() < 0.1:
-                self.settle()
+    @property
+    def killed(self) -> Counter[str]:
+        """Everything that was killed, by kind."""
+        by_agents = {f"{what}, by its worker": count for what, count in self.mail.log.killed().items()}
+        return self.crew.killed + self.calls.killed + Counter(by_agents) - Counter({"ask, by its worker": self._asks()})
+
+    def _asks(self) -> int:
+        """Questions that we killed, which their workers have on record, too."""
+        return self.crew.killed["ask"]
+
+    @property
+    def wrong(self) -> list[str]:
+        """What was promised and is not so."""
+        return [*self._wrong, *self.crew.wrong, *self.calls.wrong]
+
+    def run(self, kills: int, seconds: float) -> None:
+        """Start what is not there, do and kill something, look; for so long, or until there were so many kills."""
+        while time.monotonic() < self.began + seconds and len(self.wrong) < MOST_WRONG:
+            if kills and self.killed.total() >= kills:
+                break
+            self.turn()
         self.settle()
 
-    def keep_pulse(self) -> None:
-        try:
-            self.local.up()
-        except LooopError as error:
-            if "did not come up" not in str(error):
-                self.wrong.append(f"up: {error}")
+    def turn(self) -> None:
+        began = time.monotonic()
+        self.crew.keep_pulse()
+        self.crew.start_some()
+        self.people.act()
+        self.work.step()
+        self.mail.listen()
+        if self.random.random() < STRIKE:
+            self.crew.strike(self.mail.log.waiting())
+        if self.random.random() < DELICATE and self.work.is_delicate():
+            self.crew.strike({}, "pulse")
+        self.calls.gather()
+        if began > self._looked + LOOK_EVERY_S:
+            self.look()
+        if began > self._rested + SETTLE_EVERY_S:
+            self.settle()
+        self.tell()
+        time.sleep(max(TURN_S - (time.monotonic() - began), 0))
 
-    def start_some(self) -> None:
-        for worker in IDS:
-            if self.random.random() < 0.5 and not self.is_alive(worker) and not self.untidy(worker):
-                self.check_record(worker)
-                self.start(worker)
-
-    def start(self, worker: str) -> None:
-        self.generation[worker] += 1
-        mark = self.judged / self.name(worker)
-        self.command[worker] = self.random.choice(COMMANDS)
-        self.blows[worker] = set()
-        try:
-            self.local.steer(StartWorker(worker, "soak", self.command[worker], f"echo judged >> '{mark}'"))
-            self.local.claim(worker, worker)
-        except LooopError as error:
-            if self.command[worker] != ENDS:
-                self.wrong.append(f"start {worker}: {error}")
-
-    def name(self, worker: str) -> str:
-        return f"{worker}-{self.generation[worker]}"
-
-    def strike(self) -> None:
-        """Kill one process: a worker's command, its supervisor, the pulse, or the pulse's supervisor."""
-        sessions = [session for session in self.house.fleet.all() if session.alive]
-        if not sessions:
-            return
-        victim = self.random.choice(sessions)
-        if self.random.random() < 0.5 and victim.child_pid:
-            self.kill(victim, victim.child_pid, "pulse" if victim.id == PULSE else "worker")
-        else:
-            self.kill(victim, victim.pid, "pulse's supervisor" if victim.id == PULSE else "supervisor")
-
-    def kill(self, session: Session, pid: int, what: str) -> None:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
-        self.killed[what] += 1
-        self.blows.setdefault(session.id, set()).add(what)
-
-    def is_alive(self, worker: str) -> bool:
-        session = self.house.fleet.find(worker)
-        return bool(session and session.alive)
-
-    def untidy(self, worker: str) -> str:
-        """What is not yet as it must be once a generation is over, and nobody has looked after it for a while."""
-        session = self.house.fleet.find(worker)
-        if self.generation[worker] == 0:
-            return ""
-        if session is None:
-            return f"{worker} has no record"
-        if not self.house.verify.result(worker):
-            return f"{worker} is not judged"
-        if (self.root / "claims" / f"{worker}.json").exists():
-            return f"{worker} still holds its lease"
-        if left := marked(session.mark):
-            return f"{worker} has left {len(left)} processes"
-        if session.socket and os.path.exists(session.socket):
-            return f"{worker} has left its socket"
-        return ""
-
-    def check_record(self, worker: str) -> None:
-        """The record of a generation that is over says how it ended, and it was judged."""
-        session = self.house.fleet.find(worker)
-        if session is None or self.name(worker) in self.checked:
-            return
-        self.checked.add(self.name(worker))
-        self.orphans += LOST in session.problem
-        how = (session.state, session.exit_code, session.signal, session.problem)
-        if not self.is_true(worker, session):
-            self.wrong.append(f"{self.name(worker)} after {self.blows[worker] or 'no kill'}: {how}")
-        mark = self.judged / self.name(worker)
-        times = len(mark.read_text().splitlines()) if mark.exists() else 0
-        self.twice += times > 1
-        if times == 0:
-            self.wrong.append(f"{self.name(worker)} was never judged")
-
-    def is_true(self, worker: str, session: Session) -> bool:
-        """Whether the record tells one of the ends there can have been."""
-        how, blows = (session.state, session.exit_code, session.signal), self.blows[worker]
-        return (
-            (self.command[worker] == ENDS and how == ("exited", 3, None))
-            or ("worker" in blows and how == ("killed", None, signal.SIGKILL))
-            or ("supervisor" in blows and how[:2] == ("killed", None) and LOST in session.problem)
-        )
+    def look(self) -> None:
+        """Compare, however far the processes are."""
+        self.calls.gather()
+        self._wrong |= dict.fromkeys([*self.mail.check(), *self.work.check(), *self.people.wrong()])
+        self._looked = time.monotonic()
+        self.looks += 1
 
     def settle(self) -> None:
-        """Let the loop come to rest: then every dead worker is judged, and nothing of it is left."""
-        deadline = time.monotonic() + QUIET_S
-        while True:
-            self.keep_pulse()
-            late = [why for worker in IDS if not self.is_alive(worker) and (why := self.untidy(worker))]
-            if not late:
-                return
-            if time.monotonic() > deadline:
-                self.wrong += [f"after {QUIET_S:.0f} s: {why}" for why in late]
-                return
-            time.sleep(0.05)
+        """Let the loop come to rest, and compare. It has so many beats for that, however long each takes."""
+        began, beats = time.monotonic(), self.crew.beats()
+        while late := self._late():
+            self.crew.keep_pulse()
+            passed = time.monotonic() - began
+            if (passed > PATIENCE_S and self.crew.beats() - beats > PATIENCE_BEATS) or passed > LONGEST_S:
+                self._wrong |= dict.fromkeys(f"at rest for {self.crew.beats() - beats} beats: {why}" for why in late)
+                break
+            self.tell()
+            time.sleep(0.1)
+        self.look()
+        self._rested = time.monotonic()
+        self.settled += 1
+
+    def _late(self) -> list[str]:
+        self.calls.gather()
+        if self.calls.running:
+            return [f"{self.calls.running} verbs do not end"]
+        return self.crew.late() + self.mail.late() + self.work.late()
 
     def finish(self) -> list[str]:
         """Stop everything; what was promised and is not so."""
-        for worker in IDS:
-            if not self.is_alive(worker) and self.generation[worker]:
-                self.check_record(worker)
-        told = self.told()
-        pulses = self.killed["pulse"] + self.killed["pulse's supervisor"]
-        if not self.orphans - pulses <= told <= self.orphans:
-            self.wrong.append(f"{self.orphans} supervisors died, and the journal tells of {told}")
-        if self.twice > pulses:
-            self.wrong.append(f"{self.twice} were judged more than once, and the pulse was killed {pulses} times")
-        self.keep_pulse()
-        self.wrong += self.local.down().left
-        self.wrong += [f"announcement left: {path.name}" for path in self.root.glob(".action-wal*")]
-        deadline = time.monotonic() + LEAVING_S
-        while processes_of(self.root) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        for line in processes_of(self.root):
-            self.wrong.append(f"process left: {line}")
-            with suppress(ProcessLookupError):
-                os.kill(int(line.split()[0]), signal.SIGKILL)
+        self.crew.check_end()
+        self.crew.end()
+        left = self._swept()
+        self._wrong |= dict.fromkeys(f"temporary file left: {path}" for path in left)
         return self.wrong
 
-    def told(self) -> int:
-        """How many dead supervisors of workers the journal tells of."""
-        lines = (self.root / "journal.md").read_text().splitlines()
-        return sum(f"the supervisor of {worker} died" in line for line in lines for worker in IDS)
+    def _swept(self) -> list[Path]:
+        """Temporary files that are left once another process has written to each folder that has one."""
+        store = FileStore(str(self.root))
+        found = list(self.root.rglob(".*.tmp"))
+        self.debris = len(found)
+        for folder in {path.parent for path in found}:
+            store.swap(os.path.relpath(folder / "nothing", self.root), b"", None)
+        return [path for path in found if path.exists()]
+
+    def tell(self) -> None:
+        """How far it is, for whoever waits."""
+        if time.monotonic() > self._told + TELL_EVERY_S:
+            self._told = time.monotonic()
+            print(f"{self._told - self.began:5.0f} s  {self.figures()}", file=sys.stderr, flush=True)
+
+    def figures(self) -> str:
+        return (
+            f"{self.killed.total()} kills, {self.crew.beats()} beats, {self.crew.generation.total()} workers, "
+            f"{len(self.mail.asks)} questions, {len(self.mail.seen)} settled, {len(self.people.tells)} messages, "
+            f"{len(self.wrong)} wrong"
+        )
+
+    def report(self) -> list[str]:
+        """What was killed, and what was checked."""
+        outcomes = Counter(value[0] for value, _ in self.mail.seen.values() if isinstance(value, tuple))
+        crew, people = self.crew, self.people
+        return [
+            f"killed: {_counts(self.killed)}",
+            f"not killed: {_counts(self.calls.ended)}, {len(self.mail.log.calls)} calls of workers",
+            f"{crew.generation.total()} workers started, {len(list(crew.judged.iterdir()))} judged, {crew.twice} of "
+            f"them more than once; {crew.orphans} supervisors died before their workers",
+            f"{len(self.mail.asks)} questions: {_counts(outcomes)}; {len(people.tells)} messages, "
+            f"{self.mail.log.heard.total()} heard; {len(people.goals.places)} goals, "
+            f"{len(people.schedules.places)} schedules",
+            self.work.figures(),
+            f"{self.crew.beats()} beats, {self.looks} looks, {self.settled} times at rest; {self.debris} temporary "
+            "files of the killed, gone with the next write",
+        ]
 
 
-def soak(kills: int, seed: int, root: Path) -> tuple[Soak, list[str]]:
+def _counts(counter: Counter[str]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in sorted(counter.items()))
+
+
+def soak(kills: int, seconds: float, seed: int, root: Path) -> tuple[Soak, list[str]]:
     """A whole run; what went wrong is empty when all promises were kept."""
     run = Soak(root, seed)
     try:
-        run.run(kills)
+        run.run(kills, seconds)
     finally:
         wrong = run.finish()
     return run, wrong
 
 
+def hunt(bug: str, seed: int, seconds: float) -> tuple[float, list[str]]:
+    """Plant a bug; how many seconds it took to find it, and what was found."""
+    with tempfile.TemporaryDirectory(prefix="looop-soak-") as folder, planted(bug):
+        run = Soak(Path(folder) / "data", seed)
+        try:
+            while not run.wrong and time.monotonic() < run.began + seconds:
+                run.turn()
+            if not run.wrong:
+                run.settle()
+            found = run.wrong
+        finally:
+            run.crew.end()
+    return time.monotonic() - run.began, found
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
-    parser.add_argument("--kills", type=int, default=1000)
+    parser = argparse.ArgumentParser(
+        prog="scripts/soak --kill", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, default=0)
+    parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**6)
+    parser.add_argument("--bugs", nargs="?", const="")
     options = parser.parse_args()
-    began = time.monotonic()
+    if options.bugs is not None:
+        return _hunt_all(options.bugs, options.seed)
+    seconds = options.minutes * 60 or (3600.0 if options.kills else 600.0)
     with tempfile.TemporaryDirectory(prefix="looop-soak-") as folder:
-        run, wrong = soak(options.kills, options.seed, Path(folder) / "data")
-        judged = len(list(run.judged.iterdir()))
-    seconds, killed = time.monotonic() - began, dict(run.killed)
-    print(f"seed {options.seed}: {sum(killed.values())} kills in {seconds:.0f} s: {killed}")
-    print(f"{run.generation.total()} workers started, {judged} judged, {run.twice} of them more than once")
-    print(f"{run.orphans} supervisors died before their workers")
-    for line in wrong[:50]:
-        print(f"WRONG {line}")
+        run, wrong = soak(options.kills, seconds, options.seed, Path(folder) / "data")
+        report = run.report()
+    print(f"seed {options.seed}: {run.killed.total()} kills in {time.monotonic() - run.began:.0f} s")
+    print(*(f"  {line}" for line in report), *(f"WRONG {line}" for line in wrong[:50]), sep="\n")
     print(f"{len(wrong)} promises broken")
     return 1 if wrong else 0
+
+
+def _hunt_all(only: str, seed: int) -> int:
+    missed = 0
+    for bug in [bug for bug in BUGS if only in bug]:
+        seconds, found = hunt(bug, seed, HUNT_S)
+        missed += not found
+        print(f"{seconds:6.1f} s  {bug}: {found[0][:150] if found else 'NOT FOUND'}", flush=True)
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":

@@ -258,13 +258,17 @@ def _check_default(question: Question) -> None:
 
 
 def _began(house: House, worker: str, now: int) -> tuple[int, int]:
-    """When this worker's session began, 0 for one without a session, now where nobody knows; and its generation."""
+    """When this worker's session began, 0 for one without a session, now where nobody knows; and its generation.
+
+    What outlives its session still asks for it: nobody may take that for a question from outside.
+    """
     try:
         session = house.fleet.find(worker)
     except Unreadable:
         return now, 0
     began = (session.started_at or 0) if session else 0
-    return began, began if session and session.alive and session.id == worker else 0
+    mine = session and session.id == worker and (session.alive or session_id(house.setting.env) == worker)
+    return began, began if mine else 0
 
 
 def _refused(house: House, wanted: Ask, refused: Settled, say: Say) -> Reply:
