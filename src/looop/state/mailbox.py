@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterator, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from looop.model.errors import LooopError, Missing, Refused
+from looop.model.errors import LooopError, Missing, Refused, Unreadable
 from looop.model.ids import index_of, next_numbered
 from looop.model.records import Answer, Ask, Fault
 from looop.rules.answers import is_due, is_owed, is_persons, is_refusal, is_stranded
@@ -285,11 +285,16 @@ class Mailbox:
         return next_numbered(worker, [name.removesuffix(".answer") for name in names])
 
     def _known(self, question: Ask, since: int) -> Ask | None:
-        """The newest question of that worker and key, if it is still the same one. See Note [The same question]."""
+        """The newest question of that worker and key, if it is still the same one. See Note [The same question].
+
+        Raises Unreadable, also for one of that worker that cannot be read now: it may be the same.
+        """
         names = names_in(self._store, "asks", ".json")
         numbers = {name: n for name in names if (n := index_of(name, question.worker)) is not None}
         for name in sorted(numbers, key=lambda name: numbers[name], reverse=True):
             ask = self.ask_of(name)
+            if isinstance(ask, Fault) and ask.kind == "unreadable":
+                raise Unreadable(ask.why)
             if isinstance(ask, Ask) and (ask.worker, ask.key, ask.detach) == (question.worker, question.key, False):
                 answer = self.answer_of(name)
                 is_over = isinstance(answer, Answer) or (answer is None and is_due(ask, question.ts))

@@ -224,6 +224,20 @@ def test_an_answer_is_read_four_valued(store: Shaky, box: Mailbox) -> None:
     assert isinstance(found, Fault) and found.kind == "unreadable"
 
 
+def test_what_may_be_the_same_question_is_not_asked_again(store: Shaky, box: Mailbox) -> None:
+    """While a question of that worker cannot be read nobody knows, so a keyed one fails; another worker's is asked.
+
+    Source: design §1 promise 4; users.md, ask once.
+    """
+    first = asked(box, key="k")
+    store.unreadable.add("asks/w-1.json")
+    with pytest.raises(Unreadable):
+        asked(box, key="k")
+    assert asked(box, "v", key="k") == "v-1"
+    store.unreadable.clear()
+    assert asked(box, key="k") == first
+
+
 def test_gone_is_proven_only(store: Shaky, box: Mailbox) -> None:
     """A question that cannot be read just now, or is damaged, is not gone. Source: edge case 199."""
     asked(box)
