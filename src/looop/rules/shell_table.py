@@ -33,9 +33,6 @@ _CODE_OPTION = re.compile(r"-[A-Za-z]*[cmeEpnr]|--(?:eval|print)")
 _FETCHERS = frozenset({"curl", "wget"})
 _STDIN = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
 _POWER = frozenset({"shutdown", "reboot", "halt", "poweroff"})
-_PROTECTED = frozenset({"main", "master"})
-_UNNAMED = frozenset({"HEAD", "@"})
-_EXEC = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 _RESERVED = ("do", "then", "else", "elif", "if", "while", "until", "{", "!")
 
 _DISK = re.compile(r"/+dev/+(?:sd|nvme|disk|rdisk|hd|vd|xvd|mmcblk)")
@@ -137,9 +134,8 @@ def runs_stdin(program: str, words: list[Word]) -> bool:
     if not shell and not _INTERPRETER.fullmatch(program):
         return False
     options, operands = leading(words[1:], SHELL_VALUED if shell else "")
-    if not shell and any(map(_CODE_OPTION.match, options)):
-        return False
-    return not operands or operands[0].text in _STDIN or (shell and has_option(options, "s"))
+    given = not shell and any(map(_CODE_OPTION.match, options))
+    return not given and (not operands or operands[0].text in _STDIN or (shell and has_option(options, "s")))
 
 
 def _privilege(words: list[Word]) -> str:
@@ -220,14 +216,14 @@ def _git(words: list[Word]) -> str | None:
     for ref in (ref.text for ref in refs):
         source, colon, target = ref.lstrip("+").rpartition(":")
         branch = re.sub(r"^(?:refs/)?heads/", "", target)
-        if branch not in _PROTECTED:
+        if branch not in {"main", "master"}:
             continue
         if deletes or (colon and not source):
             return f"`git push` deletes {branch}, which others build on"
         if forced or ref.startswith("+"):
             return f"`git push` with force onto {branch} overwrites the history others build on"
     targets = {ref.text for ref in refs[1:]}
-    unnamed = (forced and not targets - _UNNAMED) or bool(targets & {"+HEAD", "+@"})
+    unnamed = (forced and not targets - {"HEAD", "@"}) or bool(targets & {"+HEAD", "+@"})
     return BARE_FORCE if unnamed and "--tags" not in options else None
 
 
@@ -320,8 +316,7 @@ def _after_c(words: list[Word]) -> Iterator[str]:
 
 
 def _flock(words: list[Word]) -> Iterator[Opened]:
-    run = _unwrapped("flock", words)
-    yield run
+    yield (run := _unwrapped("flock", words))
     yield from _after_c(run[:2])
 
 
@@ -342,7 +337,7 @@ def _coproc(words: list[Word]) -> Iterator[Opened]:
 def _found(words: list[Word]) -> Iterator[Opened]:
     start = None
     for at, word in enumerate(words):
-        if start is None and word.text in _EXEC:
+        if start is None and word.text in {"-exec", "-execdir", "-ok", "-okdir"}:
             start = at + 1
         elif start is not None and word.text in {";", "+"}:
             yield words[start:at]

@@ -385,6 +385,8 @@ def test_a_dangerous_command_trips_at_any_depth_of_strings(command: str, shells:
 
 def test_importing_the_module_loads_no_grammar() -> None:
     """The parser is loaded by the first command judged, not by the import. Source: style.md principle 6."""
-    code = "import sys, looop.rules.shell; print([m for m in sys.modules if 'tree_sitter' in m])"
+    code = (
+        "import sys, looop.rules.shell, looop.rules.shell_words; print([m for m in sys.modules if 'tree_sitter' in m])"
+    )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": "src"})
     assert run.stdout.strip() == "[]", run.stderr

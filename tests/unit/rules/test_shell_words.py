@@ -66,6 +66,19 @@ def test_the_program_a_word_names(command: str, program: str | None) -> None:
     assert program_of(words(command)[0]) == program
 
 
+def test_a_bracket_is_a_program() -> None:
+    """`[` and `{` begin a test and a block, though the shell reads patterns with them too."""
+    assert [program_of(bare(text)) for text in ("[", "{", "[a", "{a,b}")] == ["[", "{", None, None]
+
+
+@pytest.mark.parametrize("word", ["a", "'a*'", '"a b"', "$'a'", "a\\*", "12", "a\"b\"'c'", '"a$"', '$"a"'])
+@pytest.mark.parametrize("other", ["$A", '"$A"', "a$A", 'a"$A"', "*", "a?", "[ab]", "{a,b}", "$(a)", "`a`", '"`a`"'])
+def test_a_literal_word_is_one_the_shell_leaves_alone(word: str, other: str) -> None:
+    """Text and quotes are literal, whatever is replaced is not. Source: spec/beat.md §11."""
+    assert words(word)[0].literal
+    assert not words(f"a {other}")[1].literal
+
+
 @pytest.mark.parametrize(("length", "expected"), [(1, 1), (60, 60), (61, 60), (500, 60)])
 def test_a_long_word_is_shown_by_its_beginning(length: int, expected: int) -> None:
     """At most 60 characters of it, with an ellipsis where some are left out."""
@@ -111,7 +124,7 @@ def test_a_wrapper_reads_options_up_to_its_command(command: str, options: list[s
 
 def test_an_option_is_found_alone_bundled_or_long() -> None:
     """A long option is no bundle of letters."""
-    assert has_option(["-xf"], "rf")
+    assert has_option(["-a", "-xf", "-b"], "rf")
     assert has_option(["--force"], "", "--force", "--other")
     assert not has_option(["--force", "-x"], "rf")
 
