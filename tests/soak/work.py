@@ -16,9 +16,10 @@ from looop.model.moves import ArchiveGoal, DropSchedule, WriteGoal, WriteSchedul
 from tests.soak.crew import Crew
 
 COST_USD = 0.02
-FIRST_USD, MORE_USD, MORE_EVERY_S = 0.08, 0.06, 10.0
-_SHOTS_AT_ONCE, _SHOT_EVERY_S = 2, 3.0  # in between it is the agent's turn
+FIRST_USD, MORE_USD, MORE_EVERY_S = 0.06, 0.02, 10.0  # less than the agent would spend
+_SHOTS_AT_ONCE, _SHOT_EVERY_S = 4, 3.0  # in between it is the agent's turn
 _JUST_NOW_S = 0.3
+_MORE_BEATS = 3
 _AGENT = Path(__file__).with_name("agent.sh")
 _GOAL = """\
 ---
@@ -40,6 +41,7 @@ class Work:
         self.shots: list[str] = []
         self.over: set[str] = set()
         self.usd = FIRST_USD
+        self._found_at: dict[str, int] = {}
         self._next_shot = 0.0
         self._next_raise = time.monotonic() + MORE_EVERY_S
         self._command = f"sh {_AGENT} {{{{prompt_file}}}} {self.bills} {self.done}"
@@ -70,9 +72,11 @@ class Work:
             self.shots.append(shot)
 
     def _clear(self) -> None:
-        """Goals and schedules of what is over go away."""
-        found = self._found()
+        """Goals and schedules of what is over go away, after some more beats that might do it again."""
+        found, beats = self._found(), self.crew.beats()
         for shot in [shot for shot in self.shots if found[shot] and shot not in self.over]:
+            if beats < self._found_at.setdefault(shot, beats) + _MORE_BEATS:
+                continue
             self.crew.local.steer(ArchiveGoal(id=shot))
             self.crew.local.steer(DropSchedule(name=shot))
             self.over.add(shot)
