@@ -299,7 +299,13 @@ def scratch() -> Iterator[Path]:
 @pytest.mark.parametrize("verb", sorted(VERBS))
 def test_any_words_end_in_an_answer_or_an_error(verb: str) -> None:
     """Any words behind a verb end with a code, or with an error of ours in one line. Source: spec/cli.md §1."""
-    given(words_of(verb))(settings(often, max_examples=max(EXAMPLES // 5, 10))(say))()
+
+    @given(words_of(verb))
+    @settings(often, max_examples=max(EXAMPLES // 5, 10))
+    def says(words: list[str]) -> None:
+        say(words)
+
+    says()
 
 
 def say(words: list[str]) -> None:
