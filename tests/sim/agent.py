@@ -20,7 +20,10 @@ NONSENSE = (
 
 
 class Agent:
-    """Answers prompts. While it is `sane` it makes moves that can be made, and mostly none. `n` counts, so that no two are the same."""
+    """Answers prompts. While it is `sane` it makes moves that can be made, and mostly none.
+
+    Each answer is made with another number `n`, so that no two are the same.
+    """
 
     def __init__(self, rng: Random, promises: Promises) -> None:
         self._rng, self._promises = rng, promises

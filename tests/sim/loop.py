@@ -157,7 +157,7 @@ class Sim:
 
         def performed(house: House, move: Move, *args: Any, **more: Any) -> Any:
             self.promises.decide(self._seen)
-            self.runs.decides(more.get("goal"))
+            self.runs.decides(more.get("goal"), waits=self.store.peek(guards.BACKOFF) is not None)
             if more.get("goal"):
                 self._reflex(move)
             return real(house, move, *args, **more)

@@ -194,7 +194,7 @@ class Others:
         mine = [name for name, ask in promises.asks.items() if ask.worker == me.id and name not in promises.taken]
         for name in mine[-3:]:
             ask, found = promises.asks[name], house.mailbox.answer_of(name)
-            if found is None and is_due(ask, now) and house.mailbox.ask_of(name) is not None:
+            if found is None and is_due(ask, now) and isinstance(house.mailbox.ask_of(name), Ask):
                 house.mailbox.expire_one(name, ask.default, ask.expires or 0)
                 found = house.mailbox.answer_of(name)
             if isinstance(found, Answer) and found.outcome in ("answered", "expired"):

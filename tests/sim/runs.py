@@ -117,9 +117,16 @@ class Runs:
         if wanted:
             raise Broken("runs", f"schedule {name} shows {signal!r} at {now}, and should show {wanted}: {record!r}")
 
-    def decides(self, goal: str | None) -> None:
-        """A beat sets out to make a move, for that goal: what is made up for is shown this once."""
-        for name in self._late - self._excused - {goal}:
+    def decides(self, goal: str | None, *, waits: bool) -> None:
+        """A beat sets out to make a move, for that goal: what is made up for is shown this once.
+
+        While a failure is waited for (`waits`), the reflex that failed has no turn, and others go on.
+        """
+        late = self._late - self._excused - {goal}
+        if waits:
+            self._excused |= late
+            return
+        for name in late:
             if self._tried.get(name) != self._shown[name]:
                 raise Broken("runs", f"{name} makes up for {self._shown[name]}, and a move is made for {goal}")
 
