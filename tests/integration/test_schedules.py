@@ -168,6 +168,17 @@ def test_what_was_shown_cannot_be_read(home: Home, broken: str) -> None:
     assert broken in row["error"]
 
 
+@pytest.mark.parametrize("seen", ["(non-JSON, 0 bytes)", '{"error":true}', '{"nightly":"unparseable"}'])
+def test_what_the_last_decision_did_not_see_is_not_made_up_for_again(home: Home, seen: str) -> None:
+    """It could not read the schedules: what was shown before is not known, and the runs of a year are not due anew."""
+    write(home, "nightly", catch_up="all", anchor=START - 365 * DAY)
+    home.run_beat()
+    baseline = json.loads((home.root / ".last-world.json").read_text())
+    home.write(".last-world.json", json.dumps(baseline | {"snap:sys-schedules": seen}))
+    to(home, START + 5 * HOUR + 10)
+    assert signal(home, "nightly") == run(5)
+
+
 def test_plain_ones_read_nothing_that_was_shown(home: Home) -> None:
     """One-shots and recurring ones are what they were: no memory is asked for, no word is added."""
     home.write("schedules/often.json", json.dumps({"v": 1, "every_s": HOUR, "anchor": START}))

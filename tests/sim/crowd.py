@@ -20,10 +20,17 @@ FIRST_PID = 4_000_000
 
 
 class Process:
-    """One process. `fuse` counts down its steps to its death; `error` is what it ended with, None if well."""
+    """One process. `fuse` counts down its steps to its death; `error` is what it ended with, None if well.
 
-    def __init__(self, name: str, pid: int, run: Callable[[], object], fuse: int | None) -> None:
-        self.name, self.pid, self.fuse = name, pid, fuse
+    `patience` counts down its steps until it is asked to end, which it is then for good: `is_to_end`. What is dead does
+    nothing any more, whatever its code would do on the way out.
+    """
+
+    def __init__(
+        self, name: str, pid: int, run: Callable[[], object], fuse: int | None, patience: int | None = None
+    ) -> None:
+        self.name, self.pid, self.fuse, self.patience = name, pid, fuse, patience
+        self.is_to_end = self.is_dead = False
         self.error: BaseException | None = None
         self._run = run
         self.thread = greenlet(self._whole)
@@ -36,10 +43,14 @@ class Process:
 
     def steps_into_death(self) -> bool:
         """One step nearer; whether this is the one."""
+        if self.patience is not None:
+            self.patience -= 1
+            self.is_to_end = self.patience <= 0
         if self.fuse is None:
             return False
         self.fuse -= 1
-        return self.fuse <= 0
+        self.is_dead = self.fuse <= 0
+        return self.is_dead
 
 
 class Crowd:
@@ -65,12 +76,23 @@ class Crowd:
         """Of the process that runs now."""
         return self._turn.pid if self._turn else FIRST_PID - 1
 
+    def who(self) -> str:
+        """The process that runs now, by name."""
+        return f"{self._turn.name} {self._turn.pid - FIRST_PID}" if self._turn else "the world"
+
+    def is_to_end(self) -> bool:
+        """Whether the process that runs now was asked to end."""
+        return self._turn is not None and self._turn.is_to_end
+
     def new_pid(self) -> int:
         self._next_pid += 1
         return self._next_pid
 
-    def run(self, processes: list[Process]) -> bool:
-        """Run them together to their ends; whether the power failed meanwhile. Errors of theirs are raised."""
+    def run(self, processes: list[Process], *, with_power: bool = False) -> bool:
+        """Run them together to their ends; whether the power failed, with which one dies `with_power`.
+
+        Errors of theirs are raised.
+        """
         self._hub, self.power_fails = getcurrent(), False
         self._running = {process.thread: process for process in processes}
         try:
@@ -79,9 +101,11 @@ class Crowd:
                 self._turn.thread.switch()
                 if self._turn.thread.dead:
                     del self._running[self._turn.thread]
+                    self.power_fails = with_power and self._turn.is_dead
             for process in self._running.values():
-                self._turn = process
-                process.thread.throw(Died("power"))
+                self._turn, process.is_dead, process.error = process, True, Died("power")
+                if process.thread:
+                    process.thread.throw(process.error)
         finally:
             self._turn = self._hub = self._held_by = None
         return self.power_fails
@@ -90,6 +114,8 @@ class Crowd:
         """The process that runs is about to do something: others may go first. Whether it dies of it."""
         if self._turn is None:
             return False
+        if self._turn.is_dead:
+            raise Died(name)
         if self._rng.random() < self.gives_way:
             self._give_way()
         return self._turn.steps_into_death()

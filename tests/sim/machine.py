@@ -30,7 +30,7 @@ class SimSession(FakeSession, frozen=True, kw_only=True):
 
 
 class Effect(Struct, frozen=True):
-    """A command that was carried out: on which visit of a world, and in which beat (0: a person's)."""
+    """A command that was carried out: on which visit of a world, and in which beat."""
 
     cmd: str
     visit: int
@@ -40,7 +40,9 @@ class Effect(Struct, frozen=True):
 class Machine(Processes):
     """Runs commands by doing at once what they stand for.
 
-    `agent` answers a prompt; `effects` is what shell commands did to the world, `bills` what each run really cost.
+    `agent` answers a prompt, `post` takes a message to its target; `effects` is what shell commands did to the world,
+    `bills` what each run really cost. While it is `sane` no command fails. `is_to_end` says of the process that runs
+    now whether it was asked to end, `did` hears of each command and what became of it, `judges` of each verify.
     """
 
     def __init__(self, store: SimStore, clock: StillClock, rng: Random) -> None:
@@ -50,6 +52,11 @@ class Machine(Processes):
         self.effects: list[Effect] = []
         self.bills: list[tuple[int, float]] = []
         self.agent: Callable[[], Answer] = lambda: Answer("{}")
+        self.post: Callable[[Command], Ended] = lambda command: Ended(code=1)
+        self.is_to_end: Callable[[], bool] = lambda: False
+        self.did: Callable[[Effect], None] = self.effects.append
+        self.judges: Callable[[str], None] = lambda worker: None
+        self.sane = False
         self.world, self.visit, self.beat, self.asked = "", 0, 0, 0
         self.live_pids: set[int] = set()
         self.verified: Counter[str] = Counter()
@@ -76,7 +83,9 @@ class Machine(Processes):
         on_tick: OnTick | None = None,
     ) -> Ended:
         if on_output is None:
-            return self._shell(command)
+            return self.post(command) if command.feed else self._shell(command)
+        if self.is_to_end():
+            return Ended(stopped=True)
         self.store.step("run", "agent")
         self.asked += 1
         answer = self.agent()
@@ -89,10 +98,14 @@ class Machine(Processes):
         if on_tick:
             on_tick()
         self.store.step("ran", "agent")
+        if self.is_to_end():
+            return Ended(stopped=True, seconds=1.0)
         return Ended(code=answer.code, timed_out=answer.hangs, seconds=1.0)
 
     def _sense(self, command: Command) -> Ended:
         name = command.argv[0].rpartition("/")[2].removesuffix(".sh")
+        if self.is_to_end():
+            return Ended(stopped=True)
         self.store.step("run", name)
         value = self.values.get(name, 0)
         if value is None:
@@ -102,13 +115,16 @@ class Machine(Processes):
 
     def _shell(self, command: Command) -> Ended:
         cmd = command.argv[-1]
+        if self.is_to_end():
+            return Ended(stopped=True)
         self.store.step("run", cmd)
         if cmd.startswith("verify "):
             self.verified[cmd] += 1
+            self.judges(cmd.removeprefix("verify "))
             return Ended(code=self.rng.randrange(2))
-        if self.rng.random() < 0.1:
+        if not self.sane and self.rng.random() < 0.1:
             return Ended(code=1)
-        self.effects.append(Effect(cmd, self.visit, self.beat))
+        self.did(Effect(cmd, self.visit, self.beat))
         self.store.step("ran", cmd)
         return Ended(code=0, output=b"done\n", output_bytes=5)
 

@@ -5,19 +5,47 @@ and the next look tells which it was.
 """
 
 from collections import Counter
-from collections.abc import Collection
 
 from looop.model.records import Answer, Ask, Fault
-from looop.state.codec import read_record
-from looop.state.guards import LAST_HASH
+from looop.model.world import World
+from looop.state.codec import encode_record, read_record
+from looop.state.guards import BASELINE, LAST_HASH
 from looop.state.house import House
+from tests.sim.disk import SimStore
 from tests.sim.machine import RUN_USD, Effect, Machine
 
 DAY_S = 86400
+PROMISES = {
+    "one move": "one beat makes at most one move",
+    "once": "what an agent decided is carried out at most once, and by the beat that it was decided for; what a reflex "
+    "does at most once on one world",
+    "decided": "a beat idles only on a world that somebody decided",
+    "memory": "the hash on disk is of a world that was decided, and the baseline beside it of the same",
+    "money": "no agent is asked once the day's money is spent, or three runs in a row named no figure",
+    "pace": "an hour sees no more attempts than it may, and nobody is asked before a usage limit ends",
+    "guards": "nobody is asked and no reflex fires while a record that could forbid it is damaged or cannot be read",
+    "questions": "every question is there, waits or was settled, and is nobody else's",
+    "settled once": "a question is settled once, not before its time",
+    "answers": "a worker gets what was said to it, or its default when it is due, and nothing of its predecessor's",
+    "messages": "a message is heard once, by whom it was told, or waits, or goes with its worker",
+    "pushes": "a question that waits is pushed to every target, as new at most once, and nudged no sooner than wished",
+    "files": "goals and schedules hold what was written last",
+    "runs": "a schedule's run that is due is shown; its job is done at most once, and tried before the loop rests",
+    "leases": "a lease is never given away while its holder lives",
+    "progress": "a world that changes is decided within a few beats, and one that does not lets the loop come to rest",
+    "verdicts": "a dead worker is judged, and not again once its verdict is on record",
+    "orphans": "nothing runs on without a supervisor",
+}
 
 
 class Broken(AssertionError):
     """A promise was not kept."""
+
+    def __init__(self, promise: str, what: str) -> None:
+        super().__init__(f"{promise}: {what}")
+        self.promise, self.means = promise, PROMISES[promise]
+        self.beats = 0
+        self.story: list[str] = []
 
 
 class Values:
@@ -40,7 +68,7 @@ class Values:
         for key in self._may.keys() | found.keys():
             value, may = found.get(key), self._may.get(key, {None})
             if value not in may:
-                raise Broken(f"{self._what} {key} is {value!r}, and may be one of {may!r}")
+                raise Broken("files", f"{self._what} {key} is {value!r}, and may be one of {may!r}")
             self._may[key] = {value}
 
 
@@ -53,6 +81,7 @@ class Promises:
         self.asks: dict[str, Ask] = {}
         self.taken: dict[str, str] = {}
         self.said: dict[str, set[str]] = {}
+        self.forced: set[str] = set()
         self.tells: dict[str, tuple[str, str]] = {}
         self.lost_tells: set[str] = set()
         self.heard: Counter[str] = Counter()
@@ -60,72 +89,101 @@ class Promises:
         self.moves = self.latest = 0
         self.leases: dict[str, tuple[str, str]] = {}
         self.firm: dict[str, str] = {}
+        self._baselines: dict[bytes, str] = {}
+        self._settled: set[str] = set()
+        self._carried_out: set[tuple[str, int]] = set()
 
-    def check_effects(self, effects: Collection[Effect]) -> None:
-        """What an agent decided is carried out at most once, what a reflex does at most once on one world."""
-        for effect in effects:
-            if effect.beat and effect.cmd.startswith("job ") and effect.cmd.rpartition(" ")[2] != str(effect.beat):
-                raise Broken(f"beat {effect.beat} carried out {effect.cmd!r}, which was decided for another")
-        once = Counter((effect.cmd, effect.visit if effect.cmd.startswith("mend") else 0) for effect in effects)
-        for (cmd, _), count in once.items():
-            if count > 1:
-                raise Broken(f"{cmd!r} was carried out {count} times on one world")
-
-    def check_beat(self) -> None:
-        """One beat makes at most one move."""
+    def decide(self, world: World) -> None:
+        """A beat sets out to make a move for this world."""
+        self.moves += 1
         if self.moves > 1:
-            raise Broken(f"one beat made {self.moves} moves")
+            raise Broken("one move", f"one beat made {self.moves} moves")
+        self.decided.add(world.hash)
+        self._baselines[encode_record({name: item.value for name, item in world.items.items()})] = world.hash
+
+    def take_effect(self, effect: Effect) -> None:
+        """What an agent decided is carried out at most once, what a reflex does at most once on one world."""
+        if effect.cmd.startswith("job ") and effect.cmd.rpartition(" ")[2] != str(effect.beat):
+            raise Broken("once", f"beat {effect.beat} carried out {effect.cmd!r}, which was decided for another")
+        once = effect.cmd, 0 if effect.cmd.startswith(("job", "by hand")) else effect.visit
+        if once in self._carried_out:
+            raise Broken("once", f"{effect.cmd!r} was carried out twice on one world")
+        self._carried_out.add(once)
 
     def check_spending(self, machine: Machine, now: int) -> None:
-        """No agent is asked once the day's money is spent: one run may pass the limit, not two."""
+        """One run may pass the limit, not two."""
         today = now - now % DAY_S
         spent = sum(usd for ts, usd in machine.bills if today <= ts < today + DAY_S)
         if spent >= self.budget_usd + RUN_USD:
-            raise Broken(f"{spent} USD were spent today, with a budget of {self.budget_usd}")
+            raise Broken("money", f"{spent} USD were spent today, with a budget of {self.budget_usd}")
 
-    def check_mailbox(self, house: House, now: int) -> None:
-        """Every question is there, waits or was settled once; nobody has lost either, or got what nobody said."""
+    def check_mailbox(self, house: House, now: int, touched: set[str]) -> None:
+        """Every question is there, waits or was settled once; nobody has lost either, or got what nobody said.
+
+        One that was settled is looked at again when something `touched` it.
+        """
         self.latest = max(self.latest, now)
         mail = house.mailbox.pending(now, house.fleet.living)
         open_ones = {ask.id for ask in (*mail.pending, *mail.stranded)}
+        changed = {key.rpartition("/")[2].removesuffix(".json").removesuffix(".answer") for key in touched}
         for name, asked in self.asks.items():
+            if name in self._settled and name not in changed:
+                continue
             ask, found = self._kept(house, name)
             if not isinstance(ask, Ask) or (ask.prompt, ask.default) != (asked.prompt, asked.default):
-                raise Broken(f"ask {name} is {ask!r}, and should be {asked!r}")
+                raise Broken("questions", f"ask {name} is {ask!r}, and should be {asked!r}")
             due = asked.expires is not None and asked.expires <= self.latest
-            if not isinstance(found, Answer):
-                if name not in open_ones and not due:
-                    raise Broken(f"ask {name} is not settled and does not wait")
-                if name in self.firm:
-                    raise Broken(f"ask {name} was settled as {self.firm[name]!r}, and is not any more")
-            else:
+            if isinstance(found, Answer):
                 self._check_settled(asked, found, due=due)
-        for name, said in self.taken.items():
-            if said not in self.said.get(name, set()) | {self.asks[name].default}:
-                raise Broken(f"the worker of {name} went away with {said!r}, which nobody answered")
+                self._settled.add(name)
+                continue
+            if name not in open_ones and not due:
+                raise Broken("questions", f"ask {name} is not settled and does not wait")
+            if name in self.firm:
+                raise Broken("settled once", f"ask {name} was settled as {self.firm[name]!r}, and is not any more")
+
+    def takes(self, name: str, said: str) -> None:
+        """The worker of that question goes away with what was said."""
+        self.taken[name] = said
+        if said not in self.said.get(name, set()) | {self.asks[name].default}:
+            raise Broken("answers", f"the worker of {name} went away with {said!r}, which nobody answered")
+        if name in self.firm and name not in self.forced and said != self.firm[name]:
+            raise Broken("answers", f"ask {name} was settled as {self.firm[name]!r}, and its worker got {said!r}")
 
     def _check_settled(self, asked: Ask, found: Answer, *, due: bool) -> None:
         name, said = asked.id, self.said.get(asked.id, set())
         if found.outcome == "expired" and not (due and found.answer == asked.default):
-            raise Broken(f"ask {name} expired with {found.answer!r} before its time, or with another default")
+            raise Broken("settled once", f"ask {name} expired with {found.answer!r} before its time, or with another")
         if found.outcome == "answered" and found.answer not in said:
-            raise Broken(f"ask {name} is answered {found.answer!r}, which nobody said: {said!r}")
-        if found.outcome in ("withdrawn", "stranded") and name in self.firm and self.firm[name] != found.outcome:
-            raise Broken(f"ask {name} was settled as {self.firm[name]!r}, and now is {found.outcome}")
+            raise Broken("answers", f"ask {name} is answered {found.answer!r}, which nobody said: {said!r}")
+        known = self.firm.get(name)
+        stands = found.answer if found.outcome == "answered" else found.outcome
+        if known is not None and known != stands and not (found.outcome == "answered" and name in self.forced):
+            raise Broken("settled once", f"ask {name} was settled as {known!r}, and now is {stands!r}")
 
     def check_tells(self, waiting: set[str], gone: set[str]) -> None:
         """A message waits, was heard once, or has `gone` with its worker."""
-        for msg, count in self.heard.items():
-            if count > 1:
-                raise Broken(f"{msg!r} was told {count} times")
         for msg in self.tells.keys() - waiting - gone - self.heard.keys() - self.lost_tells:
-            raise Broken(f"{msg!r} was told to {self.tells[msg][0]}, who lives and never heard it")
+            raise Broken("messages", f"{msg!r} was told to {self.tells[msg][0]}, who lives and never heard it")
 
-    def check_memory(self, house: House) -> None:
-        """The hash on disk is of a world that somebody decided; the baseline is of such a world, too."""
-        blob = house.store.read(LAST_HASH)
-        if blob and (last := blob.data.decode().strip()) not in self.decided:
-            raise Broken(f"world {last} is taken for decided, and nobody decided it")
+    def hears(self, msg: str, worker: str, mark: str) -> None:
+        """A worker hears it; `mark` tells it from others of its id."""
+        self.heard[msg] += 1
+        if self.heard[msg] > 1:
+            raise Broken("messages", f"{msg!r} was told {self.heard[msg]} times")
+        if msg not in self.lost_tells and self.tells[msg] != (worker, mark):
+            raise Broken("messages", f"{msg!r} was told to {self.tells[msg]}, and {worker} {mark} heard it")
+
+    def check_memory(self, store: SimStore, damaged: set[str], *, whole: bool) -> None:
+        """See "memory". `whole`: a beat has just committed, and nothing was in its way."""
+        last, baseline = store.peek(LAST_HASH), store.peek(BASELINE)
+        world = "" if last is None else last.decode("utf-8", "replace").strip()
+        if last and LAST_HASH not in damaged and world not in self.decided:
+            raise Broken("memory", f"world {world} is taken for decided, and nobody decided it")
+        if baseline and BASELINE not in damaged and baseline not in self._baselines:
+            raise Broken("memory", f"the baseline is of a world that nobody decided: {baseline!r}")
+        if whole and (baseline is None or self._baselines.get(baseline) != world):
+            raise Broken("memory", f"the hash is of world {world}, and the baseline of another")
 
     @staticmethod
     def _kept(house: House, name: str) -> tuple[Ask | Fault | None, Answer | Fault | None]:

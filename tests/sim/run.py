@@ -1,7 +1,8 @@
 """Play seeds:   python -m tests.sim.run [--beats N] [--seed N] [--bugs]
 
 Without --seed many seeds share the beats, side by side on all processors. A seed that breaks a promise is printed with
-the command that plays it again. --bugs plants each bug in turn and says how soon it is found.
+the command that plays it again; played alone it prints what happened before. --bugs plants each bug in turn and says
+which promise it breaks, and how soon that is found.
 """
 
 import argparse
@@ -12,24 +13,42 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
+from msgspec import Struct
+
 from tests.sim.bugs import BUGS
 from tests.sim.loop import simulate
 from tests.sim.promises import Broken
 
 BEATS_A_SEED = 400
+BEATS_A_HUNT = 200
 PATIENCE_S = 60
 
 
-def play(seed: int, beats: int = BEATS_A_SEED) -> tuple[int, Counter[str], str]:
+class Catch(Struct, frozen=True):
+    """A planted bug that was found, after so long, by that seed; `why` is empty when its promise was never broken.
+
+    `before` are the other promises that it broke first, in other seeds.
+    """
+
+    seconds: float
+    seed: int
+    why: str = ""
+    before: tuple[str, ...] = ()
+
+
+def play(seed: int, beats: int = BEATS_A_SEED, *, with_story: bool = False) -> tuple[int, Counter[str], str]:
     """One seed: how many beats, what came of them, and what was broken ("" for nothing)."""
     try:
         sim = simulate(seed, beats)
     except Broken as error:
-        return 0, Counter(), f"{error}\n    again: python -m tests.sim.run --seed {seed} --beats {beats}"
+        again = f"again: python -m tests.sim.run --seed {seed} --beats {error.beats + 1}"
+        story = "".join(f"    {line}\n" for line in error.story) if with_story else ""
+        return 0, Counter(), f"{story}{error}\n    promised: {error.means}\n    {again}"
     seen = {f"beats {ending}": count for ending, count in sim.endings.items()}
-    seen |= {"deaths": sim.deaths, "power cuts": sim.power_cuts, "agent runs": sim.machine.asked}
+    seen |= {"deaths": sim.deaths, "power cuts": sim.power_cuts, "stops": sim.stops, "agent runs": sim.machine.asked}
     seen |= {"commands": len(sim.machine.effects), "questions": len(sim.promises.asks)}
     seen |= {"answers taken": len(sim.promises.taken), "messages heard": len(sim.promises.heard)}
+    seen |= {"pushes": len(sim.post.arrived), "scheduled jobs": sim.runs.served, "records damaged": sim.damage.count}
     seen |= {"workers started": sum(sim.fleet.starts.values()), "store operations": sim.store.steps}
     return sim.beats, Counter(seen), ""
 
@@ -46,17 +65,32 @@ def play_all(beats: int, first: int = 1) -> tuple[int, Counter[str], list[str]]:
     return done, totals, broken
 
 
-def hunt(bug: str, patience_s: float = PATIENCE_S) -> tuple[float, str]:
-    """Plant a bug, and how many seconds and what it took to find it; "" when it was not found in time."""
-    began, seed = time.monotonic(), 0
-    with BUGS[bug]():
+def hunt(name: str, patience_s: float = PATIENCE_S) -> Catch:
+    """Plant a bug, and play seeds until the very promise is broken that it should break."""
+    began, seed, before, bug = time.monotonic(), 0, list[str](), BUGS[name]
+    with bug.plant():
         while (took := time.monotonic() - began) < patience_s:
             seed += 1
             try:
-                simulate(seed, 200)
+                simulate(seed, BEATS_A_HUNT)
             except Broken as error:
-                return time.monotonic() - began, f"seed {seed}: {error}"
-    return took, ""
+                if error.promise == bug.promise:
+                    return Catch(time.monotonic() - began, seed, str(error), tuple(before))
+                before.append(error.promise)
+    return Catch(took, seed, "", tuple(before))
+
+
+def hunt_all() -> bool:
+    """Print each promise with its bugs, and how soon each was found. Whether all were."""
+    print(f"{'promise':<13} {'bug':<54} {'seconds':>7} {'seed':>5}")
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        found = dict(zip(BUGS, pool.map(hunt, BUGS), strict=True))
+    for name, bug in BUGS.items():
+        seconds, seed, missed = found[name].seconds, found[name].seed, "" if found[name].why else "  NOT FOUND"
+        print(f"{bug.promise:<13} {name:<54} {seconds:7.1f} {seed:5}{missed}")
+        if missed and found[name].before:
+            print(f"{'':<13} (it broke {', '.join(sorted(set(found[name].before)))})")
+    return all(catch.why for catch in found.values())
 
 
 def main(words: list[str]) -> int:
@@ -67,13 +101,10 @@ def main(words: list[str]) -> int:
     parser.add_argument("--bugs", action="store_true")
     given: Any = parser.parse_args(words)
     if given.bugs:
-        found = {bug: hunt(bug) for bug in BUGS}
-        for bug, (seconds, why) in found.items():
-            print(f"{seconds:6.1f} s  {bug}: {why[:100] or 'NOT FOUND'}")
-        return 0 if all(why for _, why in found.values()) else 1
+        return 0 if hunt_all() else 1
     began = time.monotonic()
     if given.seed is not None:
-        done, totals, why = play(given.seed, given.beats)
+        done, totals, why = play(given.seed, given.beats, with_story=True)
         broken = [why] if why else []
     else:
         done, totals, broken = play_all(given.beats)

@@ -69,10 +69,8 @@ def weigh(world: World, memory: Memory, limits: Limits, now: int, *, forced: boo
     skip = _unchanged(world, memory, limits, now, forced=forced)
     if skip.idle:
         return skip
-    wait = _backing_off(world, memory, limits, now)
-    if wait.idle:
-        return _join(skip, wait)
-    return _join(skip, wait, capped(memory, limits, now))
+    wait, cap = _backing_off(world, memory, limits, now), capped(memory, limits, now)
+    return _join(skip, wait, cap) if cap.idle else _join(skip, cap, wait)
 
 
 def backoff_delay(fails: int, cap_s: int) -> int:

@@ -5,6 +5,7 @@ and is suspended when its condition still holds after three runs: no progress is
 repeat. It starts afresh when the condition turns false or the goal is edited. Source: design §4.
 
 Note [Reflexes on a schedule]
+A missed run that is being made up for is shown for one decision only, so the reflex that asks for it comes first.
 `due.<name>` is true for a goal that has not been acted on since the schedule ran. Acting makes it false, but nobody may
 look before the next run makes it true again: so a reflex that asks for it starts afresh with each run. For one run it
 fires once, whatever becomes of the record of when the goal was acted on; a run that failed is tried again.
@@ -96,6 +97,8 @@ def judge(world: World, ledger: ReflexLedger | None, activity: Mapping[str, int]
         if seen.memory.rules or seen.memory.broken:
             remembered[goal] = seen.memory
     statuses.sort(key=lambda status: status.goal)
+    made_up = {name for name, (run, _) in runs.items() if run is None}
+    held.sort(key=lambda firing: made_up.isdisjoint(cel.due_named(firing.when)))
     return Judgement(held=held, statuses=statuses, ledger=ReflexLedger(goals=remembered), news=news, spent=spent)
 
 
@@ -255,8 +258,10 @@ def _runs(world: World) -> dict[str, tuple[int | None, str]]:
     for name, signal in reading.signal.items():
         if signal not in ("invalid", "unparseable"):
             run = ran.get(name, _NEVER) if isinstance(ran, dict) else _NEVER
-            run = run if run is None or type(run) is int else _NEVER
-            found[name] = run, canonical([name, signal if isinstance(signal, dict) else run])
+            late = run[0] if isinstance(run, list) and run else None
+            moment = run if late is None else late
+            moment = moment if type(moment) is int else _NEVER
+            found[name] = moment if late is None else None, canonical([name, moment])
     return found
 
 

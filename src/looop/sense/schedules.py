@@ -1,11 +1,12 @@
 """The schedules as the loop sees them now, judged by what it has shown of them before.
 
 The reading carries, beside signal and detail, when each has run last (`ran`): conditions compare that with when their
-goal was acted on. It is null while a missed run is being made up for, which is old and new at the same time.
+goal was acted on. It is in a list of its own while a missed run is being made up for, which is old and new at once.
 
 What was shown is read only when a schedule asks for it: plain ones cost what they are made of.
 """
 
+from contextlib import suppress
 from typing import Any
 
 from msgspec import Struct
@@ -31,8 +32,8 @@ class Shown(Struct, frozen=True):
     trouble: str = ""
 
     def before(self, name: str) -> Before | None:
-        """What was shown of one; None when nobody knows."""
-        if self.trouble:
+        """What was shown of one; None when nobody knows, also because it could not be read then."""
+        if self.trouble or self.decided.get(name) in ("invalid", "unparseable"):
             return None
         return Before(self.decided.get(name), self.published.get(name), self.on_time_s)
 
@@ -70,14 +71,14 @@ def shown_before(house: House, schedules: dict[str, Schedule | Fault]) -> Shown:
     return Shown(decided, published, _on_time_s(house) if in_time else ON_TIME_S)
 
 
-def _runs(schedules: dict[str, Schedule | Fault], probes: dict[str, Probe], shown: Shown) -> dict[str, int | None]:
-    found: dict[str, int | None] = {}
+def _runs(schedules: dict[str, Schedule | Fault], probes: dict[str, Probe], shown: Shown) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for name, (signal, _) in probes.items():
         schedule = schedules[name]
         run = ran(schedule, signal, zone_of)
         if run is not None:
             made_up = isinstance(schedule, Schedule) and schedule.catch_up == "all" and not shown.trouble
-            found[name] = None if made_up and shown.decided.get(name) != signal else run
+            found[name] = [run] if made_up and shown.decided.get(name) != signal else run
     return found
 
 
@@ -102,11 +103,12 @@ def _signals(data: bytes | None, where: str) -> dict[str, Any]:
 
 
 def _named(data: bytes) -> dict[str, Any]:
-    try:
+    """The signals of a decided reading. Raises Unreadable for one that could not be made or read then."""
+    with suppress(ValueError):
         signals = decode_json(data)
-    except ValueError:
-        return {}
-    return signals if isinstance(signals, dict) else {}
+        if isinstance(signals, dict) and signals.get("error") is not True:
+            return signals
+    raise Unreadable("the last decision did not see the schedules")
 
 
 def _on_time_s(house: House) -> int:

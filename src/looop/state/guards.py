@@ -177,8 +177,11 @@ class Guards:
         return found if isinstance(found, dict) else {}
 
     def stamp(self, goal: str, now: int) -> None:
-        """Note that `goal` was acted on. Raises Unwritable."""
-        write_record(self._store, ACTIVITY, self.activity() | {goal: now})
+        """Note that `goal` was acted on. Raises Unreadable: what is known of the others is kept; Unwritable."""
+        found = self._read(ACTIVITY, dict[str, int])
+        if isinstance(found, Fault) and found.kind == "unreadable":
+            raise Unreadable(found.why)
+        write_record(self._store, ACTIVITY, (found if isinstance(found, dict) else {}) | {goal: now})
 
     def wake(self) -> tuple[bytes, NextWake | Fault] | None:
         """The pending wake with its exact bytes, for `drop_wake`; None when there is none. Raises Unreadable."""

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from looop.model.records import Backoff, Fault
+from looop.model.records import AttemptLedger, Backoff, Fault
 from looop.model.world import World
 from looop.rules.gates import Limits, Memory, Note, Verdict, after_failure, backoff_delay, weigh
 
@@ -162,3 +162,21 @@ def test_a_cut_wait_of_a_clock_that_moved_back_is_mended_too() -> None:
 def test_a_failure_says_whose_it_is(source: str) -> None:
     """The record names who failed, so that only they wait. Source: spec/beat.md §6.2."""
     assert after_failure(world(), Memory(), NOW, source) == Backoff("p", fails=1, ts=NOW, source=source)
+
+
+@pytest.mark.parametrize("attempts", [AttemptLedger(ts=[NOW]), Fault(".decide-ledger.json", "unreadable", "I/O error")])
+def test_a_full_hour_closes_a_wait_to_reflexes(attempts: AttemptLedger | Fault) -> None:
+    """What a reflex does while a failure is waited for is an attempt, too; nothing is while nobody can count them."""
+    waiting = Memory(backoff=Backoff("p", fails=1, ts=NOW), attempts=attempts)
+    assert weigh(world(), Memory(backoff=waiting.backoff), Limits(), NOW, forced=False).waits
+    verdict = weigh(world(), waiting, Limits(decides_per_hour=1), NOW, forced=False)
+    assert (verdict.idle, verdict.waits) == (True, False)
+
+
+def test_a_damaged_ledger_of_attempts_leaves_a_wait_a_wait() -> None:
+    """It is told, and counts as empty. Source: spec/beat.md §6.3."""
+    damaged = Fault(".decide-ledger.json", "corrupt", "not a record")
+    memory = Memory(backoff=Backoff("p", fails=1, ts=NOW), attempts=damaged)
+    verdict = weigh(world(), memory, Limits(), NOW, forced=False)
+    assert verdict.waits
+    assert [note.name for note in verdict.notes] == ["guard_degraded", "tick_backoff"]

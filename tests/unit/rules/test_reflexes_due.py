@@ -32,7 +32,8 @@ def why(seen: World, loop: Loop) -> str:
         (NOW - 10, NOW - 11, True),
         (NOW - 10, NOW - 10, False),
         (NOW - 10, NOW, False),
-        (None, NOW, True),
+        ([NOW - 10], NOW, True),
+        (None, NOW, False),
         (ABSENT, None, False),
         ("junk", None, False),
         (True, None, False),
@@ -41,7 +42,7 @@ def why(seen: World, loop: Loop) -> str:
     ],
 )
 def test_it_is_due_when_it_ran_since_the_goal_was_acted_on(ran: object, acted: int | None, fires: bool) -> None:
-    """None is a missed run that is made up for now; a stamp of a clock that was far ahead does not count."""
+    """A run in a list is a missed one that is made up for now; a stamp of a clock that was far ahead does not count."""
     activity = {} if acted is None else {"g": acted}
     assert bool(judge(night(ran), ReflexLedger(), activity, NOW).firing) is fires
 
@@ -142,3 +143,26 @@ def test_only_what_is_due_is_served() -> None:
     assert first
     assert first.run == f'["a",{NOW - 90}]'
     assert [bool(loop.beat(both(*runs))) for runs in ((NOW - 90, None), (NOW - 90, NOW - 50))] == [True, True]
+
+
+def test_a_run_that_is_made_up_for_goes_first() -> None:
+    """It is shown for one decision only; a goal that was neglected for longer has its turn on the next."""
+    goals = {"a": goal("true"), "b": goal("due.nightly")}
+    for ran, first in ((NOW - 90, "a"), ([NOW - 90], "b")):
+        reading = {"signal": {"nightly": {"period": 1}}, "detail": {}, "ran": {"nightly": ran}}
+        held = judge(world(goals, schedules=reading), ReflexLedger(), {"b": NOW - 100}, NOW).held
+        assert held[0].goal == first
+        assert len(held) == 2
+
+
+def test_a_schedule_that_is_written_anew_has_runs_of_its_own() -> None:
+    """Its first period is another than the first of the one before it, which was served."""
+    loop = Loop()
+
+    def first_period(ran: int) -> World:
+        reading = {"signal": {"nightly": {"period": 1}}, "detail": {}, "ran": {"nightly": ran}}
+        return world({"g": goal("due.nightly")}, {"ci": {"signal": ran}}, schedules=reading)
+
+    assert loop.beat(first_period(NOW - 90))
+    assert not loop.beat(first_period(NOW - 90))
+    assert loop.beat(first_period(NOW - 30))

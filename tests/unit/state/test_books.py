@@ -166,6 +166,18 @@ def test_damage_names_what_no_gate_asks_for() -> None:
     assert guards.activity() == {}
 
 
+def test_a_stamp_keeps_what_is_known_of_other_goals() -> None:
+    """A record that cannot be read just now is no empty one. Source: spec/beat.md §0."""
+    blind, store = Blind(".goal-activity.json"), MemoryStore()
+    blind.write(".goal-activity.json", b'{"backup":5}')
+    with pytest.raises(Unreadable):
+        Guards(blind).stamp("other", 7)
+    assert MemoryStore.read(blind, ".goal-activity.json").data == b'{"backup":5}'  # type: ignore[union-attr]
+    store.write(".goal-activity.json", b"?")
+    Guards(store).stamp("other", 8)
+    assert Guards(store).activity() == {"other": 8}
+
+
 def test_two_actors_have_separate_records() -> None:
     """One finishing does not erase the other's, and ends only what it began. Source: spec/edge-cases.md item 134."""
     store = MemoryStore()
