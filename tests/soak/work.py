@@ -112,8 +112,8 @@ class Work:
         for row in rows:
             if row.get("cost_usd") and not bills[f"paid {row['id']}"]:
                 yield f"run {row['id']} costs {row['cost_usd']}, and was never paid"
-        spent = sum(row.get("cost_usd") or 0 for row in rows)
-        if spent >= self.usd + COST_USD:
+        spent = round(sum(row.get("cost_usd") or 0 for row in rows), 6)
+        if spent >= round(self.usd + COST_USD, 6):
             yield f"{spent:.2f} USD were spent, with a budget of {self.usd:.2f}"
         free = sum(row.get("cost_usd") is None for row in rows)
         if free > self.crew.pulses:

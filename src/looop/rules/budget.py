@@ -16,6 +16,7 @@ from looop.model.usage import Bill, Price, Usage
 
 DEFAULT_DAILY_USD = 10.0
 MOST_UNMETERED = 3
+_DIGITS = 9  # ten times 0.02 are 0.2, which floats are not: a run too many would start
 TimedRow = tuple[int, CostRow]
 
 
@@ -63,14 +64,14 @@ def bill_since(rows: Iterable[TimedRow], since: int) -> Bill:
     """The sum of the rows at or after `since`. A row dated in the future counts: a clock set back hides nothing."""
     counted = [row for ts, row in rows if ts >= since]
     return Bill(
-        usd=sum(row.cost_usd or 0.0 for row in counted),
+        usd=round(sum(row.cost_usd or 0.0 for row in counted), _DIGITS),
         tokens=sum(sum(row.tokens.values()) for row in counted if row.tokens),
     )
 
 
 def goal_bill(rows: Iterable[TimedRow], goal: str) -> float:
     """US dollars spent on a goal in all its life."""
-    return sum(row.cost_usd or 0.0 for _, row in rows if row.goal == goal)
+    return round(sum(row.cost_usd or 0.0 for _, row in rows if row.goal == goal), _DIGITS)
 
 
 def priced(usage: Usage, price: Price | None) -> Usage:

@@ -94,6 +94,17 @@ def test_a_goal_has_one_bill_for_life() -> None:
     assert goal_exceeded(Budget(), rows, "g") == ""
 
 
+def test_small_sums_reach_a_limit_exactly() -> None:
+    """Ten runs at 0.02 USD use up a budget of 0.20, of a day and of a goal: no eleventh starts.
+
+    Source: design §6, spec/beat.md §6.5.
+    """
+    rows = [(10, row(0.02, goal="g")) for _ in range(10)]
+    assert bill_since(rows, 10).usd == goal_bill(rows, "g") == 0.2
+    assert exceeded(Budget(daily_usd=0.2), bill_since(rows, 10))
+    assert goal_exceeded(Budget(goal_usd=0.2), rows, "g")
+
+
 @pytest.mark.parametrize(
     ("budget", "spent", "expected"),
     [
