@@ -227,6 +227,8 @@ class Sim:
         self._disturbed = fuse is not None or self.store.bad_reads is not well or self.store.bad_writes is not well
         self._committed = False
         processes = [self._process(run, fuse if n == victim else None) for n, run in enumerate(runs)]
+        if fuse is not None and runs[0] == self._beat and self.rng.random() < 0.2:
+            processes[victim].fuse, processes[0].dies_of_agent = None, True
         self.machine.live_pids = {process.pid for process in processes}
         if self.crowd.run(processes, with_power=power):
             self.power_cuts += 1

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from looop.model.records import Answer
-from looop.rules.answers import is_refusal, state_of
+from looop.model.records import Answer, Ask
+from looop.rules.answers import is_owed, is_refusal, state_of
 
 REFUSALS = [
     *("no", "No", "NO!", "n", "N.", " no \n", "nope", "never", "Never!", "deny", "denied", "refuse", "refused"),
@@ -72,3 +72,12 @@ def test_how_a_question_stands() -> None:
     assert (state_of(Answer("no, later")), state_of(Answer("no problem"))) == ("refused", "answered")
     for outcome in ("expired", "withdrawn", "stranded"):
         assert state_of(Answer("no", outcome=outcome), stranded=True) == outcome  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("asked_by", "asks", "owed"), [(5, 5, True), (5, 7, False), (0, 7, True), (5, 0, True)], ids=str
+)
+def test_an_answer_is_not_a_successors_whatever_the_clock_says(asked_by: int, asks: int, owed: bool) -> None:
+    """Asked at 9 and begun anew after the clock was set back to 7; where a session is not known, the time decides."""
+    ask = Ask(id="w-1", worker="w", prompt="?", ts=9, key="k", generation=asked_by)
+    assert is_owed(ask, Answer(answer="yes", ts=9), asks, since=7) is owed
