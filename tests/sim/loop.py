@@ -422,7 +422,9 @@ class Sim:
         reading = self._seen.readings.get(SCHEDULES_SHOWN)
         baseline = self.store.peek(guards.BASELINE)
         well_known = not self._disturbed and not self.damage.at_begin
-        is_blind = guards.BASELINE in self.damage.at_begin or (self.crowd.who(), guards.BASELINE) in self.store.resisted
+        is_blind = guards.BASELINE in self.damage.at_begin or (
+            self._disturbed and reading is not None and '"missed":null' in reading.raw
+        )
         decided: Any = None
         with suppress(ValueError):
             known = json.loads(baseline) if baseline and not is_blind else {}
