@@ -22,6 +22,8 @@ FIRST_PID = 4_000_000
 class Process:
     """One process. `fuse` counts down its steps to its death; `error` is what it ended with, None if well.
 
+    With `dies_of_agent` it dies when its agent has just answered.
+
     `patience` counts down its steps until it is asked to end, which it is then for good: `is_to_end`. What is dead does
     nothing any more, whatever its code would do on the way out.
     """
@@ -30,7 +32,7 @@ class Process:
         self, name: str, pid: int, run: Callable[[], object], fuse: int | None, patience: int | None = None
     ) -> None:
         self.name, self.pid, self.fuse, self.patience = name, pid, fuse, patience
-        self.is_to_end = self.is_dead = False
+        self.is_to_end = self.is_dead = self.dies_of_agent = False
         self.error: BaseException | None = None
         self._run = run
         self.thread = greenlet(self._whole)
@@ -41,11 +43,13 @@ class Process:
         except Died as death:
             self.error = death
 
-    def steps_into_death(self) -> bool:
+    def steps_into_death(self, name: str, key: str) -> bool:
         """One step nearer; whether this is the one."""
         if self.patience is not None:
             self.patience -= 1
             self.is_to_end = self.patience <= 0
+        if self.dies_of_agent and (name, key) == ("ran", "agent"):
+            self.fuse = 0
         if self.fuse is None:
             return False
         self.fuse -= 1
@@ -118,7 +122,7 @@ class Crowd:
             raise Died(name)
         if self._rng.random() < self.gives_way:
             self._give_way()
-        return self._turn.steps_into_death()
+        return self._turn.steps_into_death(name, key)
 
     def _give_way(self) -> None:
         if self._hub and len(self._running) > 1:

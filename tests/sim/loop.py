@@ -227,6 +227,8 @@ class Sim:
         self._disturbed = fuse is not None or self.store.bad_reads is not well or self.store.bad_writes is not well
         self._committed = False
         processes = [self._process(run, fuse if n == victim else None) for n, run in enumerate(runs)]
+        if fuse is not None and runs[0] == self._beat and self.rng.random() < 0.2:
+            processes[victim].fuse, processes[0].dies_of_agent = None, True
         self.machine.live_pids = {process.pid for process in processes}
         if self.crowd.run(processes, with_power=power):
             self.power_cuts += 1
@@ -420,7 +422,9 @@ class Sim:
         reading = self._seen.readings.get(SCHEDULES_SHOWN)
         baseline = self.store.peek(guards.BASELINE)
         well_known = not self._disturbed and not self.damage.at_begin
-        is_blind = guards.BASELINE in self.damage.at_begin or (self.crowd.who(), guards.BASELINE) in self.store.resisted
+        is_blind = guards.BASELINE in self.damage.at_begin or (
+            self._disturbed and reading is not None and '"missed":null' in reading.raw
+        )
         decided: Any = None
         with suppress(ValueError):
             known = json.loads(baseline) if baseline and not is_blind else {}

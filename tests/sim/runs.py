@@ -103,8 +103,9 @@ class Runs:
             if strict:
                 raise Broken("runs", f"schedule {name} is not shown")
             return
-        signal = signals[name]
-        self._shown[name] = ((schedule.anchor, schedule.at), json.dumps(signal))
+        signal, which = signals[name], (schedule.anchor, schedule.at)
+        self._goes_back(name, which, schedule, signal)
+        self._shown[name] = (which, json.dumps(signal))
         last = decided.get(name) if isinstance(decided, dict) else None
         is_known = isinstance(decided, dict) and "error" not in decided and last not in ("invalid", "unparseable")
         if not is_known and schedule.catch_up == "all":
@@ -116,6 +117,14 @@ class Runs:
         wanted = self._wanted(schedule, signal, last, now, is_known=is_known)
         if wanted:
             raise Broken("runs", f"schedule {name} shows {signal!r} at {now}, and should show {wanted}: {record!r}")
+
+    def _goes_back(self, name: str, which: object, schedule: Schedule, signal: Any) -> None:
+        """A cut took the last reading away, and what is shown then is an earlier run, whose job may be done anew."""
+        before = self._shown.get(name)
+        if before is None or before[0] != which or schedule.catch_up not in ("all", "none"):
+            return
+        if (run_of(schedule, signal) or 0) < (run_of(schedule, json.loads(before[1])) or 0):
+            self._done = {run for run in self._done if run[0] != name}
 
     def decides(self, goal: str | None, *, waits: bool) -> None:
         """A beat sets out to make a move, for that goal: what is made up for is shown this once.

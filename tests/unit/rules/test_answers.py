@@ -133,3 +133,12 @@ def test_a_key_is_free_once_its_answer_is_had(answer: Answer | Fault | None, tak
     Source: docs/asking.md.
     """
     assert is_owed(ask(ts=101, taken=taken), answer, 7, 100) is owed
+
+
+@pytest.mark.parametrize(
+    ("asked_by", "asks", "owed"), [(5, 5, True), (5, 7, False), (0, 7, True), (5, 0, True)], ids=str
+)
+def test_an_answer_is_not_a_successors_whatever_the_clock_says(asked_by: int, asks: int, owed: bool) -> None:
+    """Asked at 9 and begun anew after the clock was set back to 7; where a session is not known, the time decides."""
+    found = ask(ts=9, key="k", generation=asked_by)
+    assert is_owed(found, Answer("yes", ts=9), asks, since=7) is owed
