@@ -82,12 +82,12 @@ def hunt(name: str, patience_s: float = PATIENCE_S) -> Catch:
 
 def hunt_all() -> bool:
     """Print each promise with its bugs, and how soon each was found. Whether all were."""
-    print(f"{'promise':<13} {'bug':<54} {'seconds':>7} {'seed':>5}")
+    print(f"{'promise':<13} {'bug':<66} {'seconds':>7} {'seed':>5}")
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         found = dict(zip(BUGS, pool.map(hunt, BUGS), strict=True))
     for name, bug in BUGS.items():
         seconds, seed, missed = found[name].seconds, found[name].seed, "" if found[name].why else "  NOT FOUND"
-        print(f"{bug.promise:<13} {name:<54} {seconds:7.1f} {seed:5}{missed}")
+        print(f"{bug.promise:<13} {name:<66} {seconds:7.1f} {seed:5}{missed}")
         if missed and found[name].before:
             print(f"{'':<13} (it broke {', '.join(sorted(set(found[name].before)))})")
     return all(catch.why for catch in found.values())
