@@ -1,17 +1,21 @@
-"""Play seeds:   python -m tests.sim.run [--beats N] [--seed N] [--bugs]
+"""Play whole loops in virtual time.   scripts/soak [--sim] [--beats N] [--seed N] [--bugs]
 
 Without --seed many seeds share the beats, side by side on all processors. A seed that breaks a promise is printed with
 the command that plays it again; played alone it prints what happened before. --bugs plants each bug in turn and says
-which promise it breaks, and how soon that is found.
+which promise it breaks, and how soon that is found. Ctrl-C ends it with what was played by then.
 """
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any
+from contextlib import contextmanager
+from multiprocessing import parent_process
+from threading import Thread
 
 from msgspec import Struct
 
@@ -22,6 +26,8 @@ from tests.sim.promises import Broken
 BEATS_A_SEED = 400
 BEATS_A_HUNT = 200
 PATIENCE_S = 60
+TOLD_EVERY_S = 10
+ENDED_BY_HAND = 130
 
 
 class Catch(Struct, frozen=True):
@@ -41,7 +47,7 @@ def play(seed: int, beats: int = BEATS_A_SEED, *, with_story: bool = False) -> t
     try:
         sim = simulate(seed, beats)
     except Broken as error:
-        again = f"again: python -m tests.sim.run --seed {seed} --beats {error.beats + 1}"
+        again = f"again: scripts/soak --sim --seed {seed} --beats {error.beats + 1}"
         story = "".join(f"    {line}\n" for line in error.story) if with_story else ""
         return 0, Counter(), f"{story}{error}\n    promised: {error.means}\n    {again}"
     seen = {f"beats {ending}": count for ending, count in sim.endings.items()}
@@ -54,15 +60,46 @@ def play(seed: int, beats: int = BEATS_A_SEED, *, with_story: bool = False) -> t
 
 
 def play_all(beats: int, first: int = 1) -> tuple[int, Counter[str], list[str]]:
-    """Seeds from `first` on, until there were so many beats."""
-    done, totals, broken = 0, Counter[str](), []
+    """Seeds from `first` on, until there were so many beats, or somebody ends it. How it goes is told on stderr."""
+    done, totals, broken = 0, Counter[str](), list[str]()
     seeds = range(first, first + -(-beats // BEATS_A_SEED))
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        for made, seen, why in pool.map(play, seeds, chunksize=4):
-            done += made
-            totals += seen
-            broken += [why] if why else []
+    began = told = time.monotonic()
+    try:
+        with _pool() as pool:
+            for made, seen, why in pool.map(play, seeds):
+                done += made
+                totals += seen
+                broken += [why] if why else []
+                if why:
+                    print(why, file=sys.stderr)
+                if time.monotonic() - told > TOLD_EVERY_S:
+                    told = time.monotonic()
+                    print(f"{told - began:5.0f} s  {done} of {beats} beats, {len(broken)} broken", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("ended by hand", file=sys.stderr)
     return done, totals, broken
+
+
+@contextmanager
+def _pool() -> Iterator[ProcessPoolExecutor]:
+    """A process for each processor; what has not begun when this ends is left."""
+    pool = ProcessPoolExecutor(os.cpu_count(), initializer=_follow_parent)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _follow_parent() -> None:
+    """Ctrl-C is for the parent, which ends this process; and this process does not outlive it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def follow() -> None:
+        if parent := parent_process():
+            parent.join()
+        os._exit(1)
+
+    Thread(target=follow, daemon=True).start()
 
 
 def hunt(name: str, patience_s: float = PATIENCE_S) -> Catch:
@@ -82,37 +119,49 @@ def hunt(name: str, patience_s: float = PATIENCE_S) -> Catch:
 
 def hunt_all() -> bool:
     """Print each promise with its bugs, and how soon each was found. Whether all were."""
-    print(f"{'promise':<13} {'bug':<66} {'seconds':>7} {'seed':>5}")
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        found = dict(zip(BUGS, pool.map(hunt, BUGS), strict=True))
-    for name, bug in BUGS.items():
-        seconds, seed, missed = found[name].seconds, found[name].seed, "" if found[name].why else "  NOT FOUND"
-        print(f"{bug.promise:<13} {name:<66} {seconds:7.1f} {seed:5}{missed}")
-        if missed and found[name].before:
-            print(f"{'':<13} (it broke {', '.join(sorted(set(found[name].before)))})")
-    return all(catch.why for catch in found.values())
+    print(f"{'promise':<13} {'bug':<66} {'seconds':>7} {'seed':>5}", flush=True)
+    all_found = True
+    with _pool() as pool:
+        for (name, bug), catch in zip(BUGS.items(), pool.map(hunt, BUGS), strict=True):
+            missed = "" if catch.why else "  NOT FOUND"
+            print(f"{bug.promise:<13} {name:<66} {catch.seconds:7.1f} {catch.seed:5}{missed}", flush=True)
+            if missed and catch.before:
+                print(f"{'':<13} (it broke {', '.join(sorted(set(catch.before)))})")
+            all_found = all_found and not missed
+    return all_found
 
 
 def main(words: list[str]) -> int:
     """Play, print, and say by the exit code whether every promise was kept."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--beats", type=int, default=10_000)
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--bugs", action="store_true")
-    given: Any = parser.parse_args(words)
-    if given.bugs:
-        return 0 if hunt_all() else 1
+    parser = argparse.ArgumentParser(
+        prog="scripts/soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--beats", type=_count, default=10_000, help="how many, of all seeds or of the one")
+    parser.add_argument("--seed", type=int, help="play this one alone")
+    parser.add_argument("--bugs", action="store_true", help="plant each bug in turn, up to a minute each")
+    given = parser.parse_args(words)
     began = time.monotonic()
-    if given.seed is not None:
-        done, totals, why = play(given.seed, given.beats, with_story=True)
-        broken = [why] if why else []
-    else:
-        done, totals, broken = play_all(given.beats)
+    try:
+        if given.bugs:
+            return 0 if hunt_all() else 1
+        if given.seed is not None:
+            done, totals, why = play(given.seed, given.beats, with_story=True)
+            broken = [why] if why else []
+        else:
+            done, totals, broken = play_all(given.beats)
+    except KeyboardInterrupt:
+        return ENDED_BY_HAND
     print(f"{done} beats in {time.monotonic() - began:.0f} s, {len(broken)} seeds broke a promise")
     for name, count in sorted(totals.items()):
         print(f"  {count:10}  {name}")
     print(*broken, sep="\n")
-    return 1 if broken else 0
+    return 1 if broken else 0 if given.seed is not None or done >= given.beats else ENDED_BY_HAND
+
+
+def _count(word: str) -> int:
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, found {word!r}")
+    return int(word)
 
 
 if __name__ == "__main__":
