@@ -182,7 +182,8 @@ class Runs:
         if schedule.every_s is not None and schedule.catch_up is None:
             return "" if shown == last else f"the run of {last}"
         if shown is not None and shown not in _around(schedule, shown):
-            return "a run"
+            is_of_before = shown <= (schedule.anchor or 0) + STEP_S  # written anew just after the clock was set back
+            return "" if is_of_before else "a run"
         if schedule.catch_up == "none":
             is_late = last is None or now - last > ON_TIME_S
             return "" if is_late or (shown is not None and shown >= last) else f"the run of {last}, which is in time"
