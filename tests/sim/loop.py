@@ -426,9 +426,10 @@ class Sim:
             self._disturbed and reading is not None and '"missed":null' in reading.raw
         )
         decided: Any = None
-        with suppress(ValueError):
-            known = json.loads(baseline) if baseline and not is_blind else {}
-            decided = None if is_blind else json.loads(known.get(f"snap:{SCHEDULES_SHOWN}", "{}"))
+        if not is_blind:
+            with suppress(ValueError):
+                known = json.loads(baseline) if baseline else {}
+                decided = json.loads(known.get(f"snap:{SCHEDULES_SHOWN}", "{}"))
         for name, record in before.items():
             strict = well_known and record == self.store.peek(f"schedules/{name}.json")
             self.runs.look(name, record or b"", reading and reading.signal, decided, now, strict=strict)
@@ -472,7 +473,7 @@ class Sim:
         self.note("mends", "")
         with self.store.calm():
             self._house().ledger.repair()
-            self.damage.mend((guards.PARKED,))
+            self.damage.mend(guards.PARKED)
             self.store.forget(guards.UNMETERED)
         self._figureless = 0
 
