@@ -26,7 +26,7 @@ from looop.store.files import FileStore
 from looop.store.open import open_overlay
 from tests.crash.points import Operation, Place, text, texts
 from tests.fakes.disk import QuickDisk
-from tests.sim.machine import Effect, Machine
+from tests.sim.machine import Effect
 
 BORN, NEXT, NOW = 100, 500, 1000
 ALL_BEFORE, IN_A_YEAR = 10**19, 365 * 86400
@@ -115,18 +115,17 @@ def words(place: Place) -> tuple[list[str], list[str]]:
     return said("tells"), said("tells/consumed")
 
 
-class Post(Machine):
-    """A machine on which every message arrives."""
+def post(place: Place) -> None:
+    """Every message arrives."""
+    machine = place.machine
 
-    def _shell(self, command: Command) -> Ended:
-        self.store.step("run", "post")
-        self.effects.append(Effect(command.argv[-1], self.visit, self.beat))
-        self.store.step("ran", "post")
+    def deliver(command: Command) -> Ended:
+        machine.store.step("run", "post")
+        machine.effects.append(Effect(command.argv[-1], machine.visit, machine.beat))
+        machine.store.step("ran", "post")
         return Ended(code=0, output=msgspec.json.encode(Done()) + b"\n")
 
-
-def post(place: Place) -> None:
-    place.machine = Post(place.machine.store, place.clock, place.machine.rng)
+    machine.post = deliver
 
 
 def push(place: Place) -> None:

@@ -10,33 +10,10 @@ from random import Random
 Mutate = Callable[[bytes, int], bytes]
 BITS_SHARE, STEPS, LONGEST_RUN = 0.25, (1, 1, 1, 2, 4), 12
 VALUES = (
-    *(
-        b"null",
-        b"true",
-        b"false",
-        b"0",
-        b"-1",
-        b"1.5",
-        b"1e999",
-        b"-0.0",
-        b"NaN",
-        b"9" * 19,
-        b"9" * 400,
-        b'""',
-        b"[]",
-        b"{}",
-    ),
-    *(
-        rb'"\ud800"',
-        rb'"\u001b[31m"',
-        b"\xff",
-        b"\x00",
-        b"\n",
-        b'"9999-12-31T23:59:59-23:59"',
-        b"0001-01-01",
-        b"[" * 200,
-    ),
-)
+    b"null", b"true", b"false", b"0", b"-1", b"1.5", b"1e999", b"-0.0", b"NaN", b"9" * 19, b"9" * 400, b'""', b"[]",
+    b"{}", rb'"\ud800"', rb'"\u001b[31m"', b"\xff", b"\x00", b"\n", b'"9999-12-31T23:59:59-23:59"', b"0001-01-01",
+    b"[" * 200,
+)  # fmt: skip
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[A-Za-z_0-9.+-]+|\s+|.', re.DOTALL)
 
 

@@ -14,10 +14,10 @@ import pytest
 from tests.fuzz.mutate import VALUES, mutator
 from tests.fuzz.planted import PLANTED
 from tests.fuzz.play import Board, Player
+from tests.fuzz.run import CACHE
 from tests.fuzz.target import ROOT
 from tests.fuzz.targets import SPLIT, TARGETS, mailbox, number, state, words
 
-CACHE = os.environ.get("LOOOP_FUZZ_CACHE") or os.path.join(ROOT, ".cache", "fuzz")
 LIB = os.path.join(CACHE, "lib")
 needs_atheris = pytest.mark.skipif(
     importlib.util.find_spec("atheris") is None and not os.path.isdir(os.path.join(LIB, "atheris")),

@@ -62,6 +62,13 @@ def test_today_against_the_limits(looop: Looop) -> None:
     assert said.out.rstrip().endswith("total: 6.25 USD · 320 tokens · 4 runs (1 estimated, 1 unmetered)")
 
 
+def test_a_goal_reaches_its_limit_in_small_sums(looop: Looop) -> None:
+    """What no worker is started for any more is said to be used up. Source: design §6."""
+    looop.write("config.toml", "max_goal_usd = 0.2\n")
+    ledger(looop, *[{"cost_usd": 0.02, "goal": "g"}] * 10)
+    assert "! goal g: 0.2 of 0.2 USD" in looop("cost").out
+
+
 def test_the_tables(looop: Looop) -> None:
     """There is a table for each subject that rows name; days come in order, the rest by what it cost.
 

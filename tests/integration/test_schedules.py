@@ -177,6 +177,7 @@ def test_what_the_last_decision_did_not_see_is_not_made_up_for_again(home: Home,
     home.write(".last-world.json", json.dumps(baseline | {"snap:sys-schedules": seen}))
     to(home, START + 5 * HOUR + 10)
     assert signal(home, "nightly") == run(5)
+    assert home.snapshot("sys-schedules")["ran"]["nightly"] == START + 5 * HOUR
 
 
 def test_plain_ones_read_nothing_that_was_shown(home: Home) -> None:

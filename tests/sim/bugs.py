@@ -285,7 +285,7 @@ def _answered_to_successor() -> AbstractContextManager[Any]:
     return mock.patch.object(mailbox, "is_owed", lambda ask, answer, generation, since: not ask.taken)
 
 
-def _taken_is_free() -> AbstractContextManager[Any]:
+def _expired_is_yes() -> AbstractContextManager[Any]:
     def answer_of(self: Any, ask_id: str) -> Any:
         found = _answer_of(self, ask_id)
         return replace(found, answer="yes") if isinstance(found, Answer) and found.outcome == "expired" else found
@@ -345,7 +345,7 @@ BUGS: dict[str, Bug] = {
     "a withdrawal overwrites an answer": Bug("settled once", _settled_again),
     "a question expires before its time": Bug("settled once", _early_expiry),
     "a successor gets its predecessor's answer": Bug("answers", _answered_to_successor),
-    "what expired is taken for a yes": Bug("answers", _taken_is_free),
+    "what expired is taken for a yes": Bug("answers", _expired_is_yes),
     "a message is read and not taken away": Bug("messages", _told_twice),
     "a worker's end takes everybody's messages": Bug("messages", _tells_dropped),
     "a message waits for the worker's successor": Bug("messages", _told_to_successor),

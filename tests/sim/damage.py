@@ -1,6 +1,5 @@
 """Records that somebody or something has spoilt: what is there can be read, and says nothing."""
 
-from collections.abc import Collection
 from random import Random
 
 from looop.state import guards
@@ -69,9 +68,9 @@ class Damage:
         """Whether something keeps the loop from asking until a person has looked."""
         return not CLOSING.isdisjoint(self._spoilt)
 
-    def mend(self, keys: Collection[str]) -> None:
-        """Remove those that are spoilt. The caller sees to it that nothing is in the way."""
-        for key in self.there() & set(keys):
+    def mend(self, key: str) -> None:
+        """Remove it, if it is spoilt."""
+        if key in self.there():
             self._store.forget(key)
 
     def _is_spoilt(self, key: str, data: bytes) -> bool:

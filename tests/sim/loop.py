@@ -11,6 +11,7 @@ import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from random import Random
 from time import gmtime, strftime
 from typing import Any
@@ -48,6 +49,7 @@ BUDGET_USD = 6.0
 ATTEMPTS_AN_HOUR = 12
 MOST_UNMETERED = 3
 PATIENCE = 6
+Begin = Callable[[int | None], Process]
 CONFIG = f"""\
 tick_command = "claude -p --output-format stream-json"
 worker_command = "work {{{{prompt_file}}}}"
@@ -211,8 +213,8 @@ class Sim:
             self._rot()
         if self.damage.needs_mending() and rng.random() < 0.3:
             self._mend()
-        runs = [self._beat] if rng.random() < 0.7 else []
-        others = (self.others.person, self.others.worker)
+        runs: list[Begin] = [self._beat] if rng.random() < 0.7 else []
+        others = partial(self._visit, self.others.person), partial(self._visit, self.others.worker)
         runs += [rng.choice(others) for _ in range(rng.choice((0, 1, 1, 2, 3)))] or ([] if runs else [others[0]])
         if rng.random() < 0.2:
             runs.append(self._pushes)
@@ -220,13 +222,13 @@ class Sim:
         self.store.bad_reads = self.store.bad_writes = well
         self._look()
 
-    def _run(self, runs: list[Callable[[House], object]], fuse: int | None = None) -> None:
+    def _run(self, runs: list[Begin], fuse: int | None = None) -> None:
         victim = self.rng.randrange(len(runs))
         power = fuse is not None and self.rng.random() < 0.3
         self.together = len(runs)
         self._disturbed = fuse is not None or self.store.bad_reads is not well or self.store.bad_writes is not well
         self._committed = False
-        processes = [self._process(run, fuse if n == victim else None) for n, run in enumerate(runs)]
+        processes = [run(fuse if n == victim else None) for n, run in enumerate(runs)]
         if fuse is not None and runs[0] == self._beat and self.rng.random() < 0.2:
             processes[victim].fuse, processes[0].dies_of_agent = None, True
         self.machine.live_pids = {process.pid for process in processes}
@@ -244,25 +246,30 @@ class Sim:
             self._notify = None
         self.machine.live_pids = {self._pulse[0]} if self._pulse else set()
 
-    def _process(self, run: Callable[[House], object], fuse: int | None) -> Process:
-        if run == self._beat:
-            if self._pulse is None:
-                stop: Any = AskedToEnd(self.crowd)
-                pulse: Any = Pulse(self._house(stop), self._paths, stop)
-                pulse._lock = Held()
-                self._pulse, self._forced = (self.crowd.new_pid(), pulse), True
-            is_to_end = not self._is_calm and self.rng.random() < self.trouble / 16
-            patience = self.rng.randrange(1, 300) if is_to_end else None
-            self._disturbed |= is_to_end
-            return Process("beat", self._pulse[0], self._beat_once, fuse, patience)
-        if run == self._pushes:
-            if self._notify is None:
-                house = self._house()
-                with self.store.calm():
-                    self._notify = (self.crowd.new_pid(), house, self.post.notifier(house))
-            return Process("notify", self._notify[0], self._push_once, fuse)
+    def _beat(self, fuse: int | None) -> Process:
+        """The pulse makes a beat; a new one when there is none."""
+        if self._pulse is None:
+            stop: Any = AskedToEnd(self.crowd)
+            pulse: Any = Pulse(self._house(stop), self._paths, stop)
+            pulse._lock = Held()
+            self._pulse, self._forced = (self.crowd.new_pid(), pulse), True
+        is_to_end = not self._is_calm and self.rng.random() < self.trouble / 16
+        patience = self.rng.randrange(1, 300) if is_to_end else None
+        self._disturbed |= is_to_end
+        return Process("beat", self._pulse[0], self._beat_once, fuse, patience)
+
+    def _pushes(self, fuse: int | None) -> Process:
+        """The notifier looks what is to be pushed; a new one when there is none."""
+        if self._notify is None:
+            house = self._house()
+            with self.store.calm():
+                self._notify = (self.crowd.new_pid(), house, self.post.notifier(house))
+        return Process("notify", self._notify[0], self._push_once, fuse)
+
+    def _visit(self, act: Callable[[House], None], fuse: int | None) -> Process:
+        """Somebody comes by."""
         house = self._house()
-        return Process(run.__name__, self.crowd.new_pid(), lambda: run(house), fuse)
+        return Process(act.__name__, self.crowd.new_pid(), lambda: act(house), fuse)
 
     # when troubles are over
 
@@ -326,12 +333,6 @@ class Sim:
             self.post.check_rest(house.mailbox.pending(self.clock.now(), house.fleet.living).pending)
 
     # the loop
-
-    def _beat(self, house: House) -> None:
-        raise AssertionError("beats are made by the pulse's own house")
-
-    def _pushes(self, house: House) -> None:
-        raise AssertionError("pushes are made by the notifier's own house")
 
     def _push_once(self) -> None:
         assert self._notify
@@ -426,9 +427,10 @@ class Sim:
             self._disturbed and reading is not None and '"missed":null' in reading.raw
         )
         decided: Any = None
-        with suppress(ValueError):
-            known = json.loads(baseline) if baseline and not is_blind else {}
-            decided = None if is_blind else json.loads(known.get(f"snap:{SCHEDULES_SHOWN}", "{}"))
+        if not is_blind:
+            with suppress(ValueError):
+                known = json.loads(baseline) if baseline else {}
+                decided = json.loads(known.get(f"snap:{SCHEDULES_SHOWN}", "{}"))
         for name, record in before.items():
             strict = well_known and record == self.store.peek(f"schedules/{name}.json")
             self.runs.look(name, record or b"", reading and reading.signal, decided, now, strict=strict)
@@ -472,7 +474,7 @@ class Sim:
         self.note("mends", "")
         with self.store.calm():
             self._house().ledger.repair()
-            self.damage.mend((guards.PARKED,))
+            self.damage.mend(guards.PARKED)
             self.store.forget(guards.UNMETERED)
         self._figureless = 0
 

@@ -59,7 +59,6 @@ class Machine(Processes):
         self.sane = False
         self.world, self.visit, self.beat, self.asked = "", 0, 0, 0
         self.live_pids: set[int] = set()
-        self.verified: Counter[str] = Counter()
 
     def look_at(self, world: str) -> None:
         """A beat looks at this world; one that comes back after another is a new visit."""
@@ -119,7 +118,6 @@ class Machine(Processes):
             return Ended(stopped=True)
         self.store.step("run", cmd)
         if cmd.startswith("verify "):
-            self.verified[cmd] += 1
             self.judges(cmd.removeprefix("verify "))
             return Ended(code=self.rng.randrange(2))
         if not self.sane and self.rng.random() < 0.1:

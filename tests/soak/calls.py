@@ -9,9 +9,10 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from random import Random
-from typing import Any
 
 from msgspec import Struct
+
+from tests.soak.ledger import Fate, fate_of
 
 PROGRAM = (sys.executable, "-m", "looop")
 CUT = 0.4  # of all calls
@@ -28,13 +29,13 @@ class Ended(Struct, frozen=True):
     end: float
 
     @property
-    def fate(self) -> Any:
+    def fate(self) -> Fate:
         """As an act of the ledger."""
-        return "done" if self.code == 0 else "cut" if self.code < 0 else "refused"
+        return fate_of(self.code)
 
 
 class Calls:
-    """Those that run. `killed` and `ended` count by verb; `refused` says in what words, figures left out."""
+    """Those that run. `killed` and `ended` count by verb; `wrong` are those that failed without a word, or badly."""
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng

@@ -109,7 +109,9 @@ class Crew:
             if self.random.random() < START and not self.is_alive(worker) and not self.untidy(worker):
                 self.check_record(worker)
                 self.generation[worker] += 1
-                self.command[worker] = self._asker(worker) if self.random.random() < ASKERS else self._idle()
+                self.command[worker] = (
+                    self._asker(worker) if self.random.random() < ASKERS else self.random.choice(IDLE)
+                )
                 self.blows[worker] = set()
                 self._starting.add(worker)
                 threading.Thread(target=self._start, args=(worker,), daemon=True).start()
@@ -135,9 +137,6 @@ class Crew:
         except LooopError as error:
             if not self.blows[worker] and command != ENDS:
                 self.wrong.append(f"claim of {name}: {error}")
-
-    def _idle(self) -> str:
-        return self.random.choice(IDLE)
 
     def _asker(self, worker: str) -> str:
         words = f"{worker} {self.generation[worker]} {self.random.random()} {self.log}"

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from looop.contract.questions import STEERED
+from tests.soak.ledger import Fate, fate_of
 
 _BULLET = "• "
 _WHY = re.compile(r"ask (\S+) was (withdrawn)|nobody answered ask (\S+) within|ask (\S+) is (stranded)")
@@ -40,9 +41,9 @@ class Call(Struct):
         return self.code is not None and self.code >= 0
 
     @property
-    def fate(self) -> Any:
+    def fate(self) -> Fate:
         """As an act of the ledger."""
-        return "running" if self.code is None else "done" if self.code == 0 else "cut" if self.code < 0 else "refused"
+        return fate_of(self.code)
 
     @property
     def key(self) -> str:

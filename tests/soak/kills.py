@@ -222,7 +222,8 @@ def main() -> int:
     parser.add_argument("--bugs", nargs="?", const="")
     options = parser.parse_args()
     if options.bugs is not None:
-        return _hunt_all(options.bugs, options.seed)
+        bugs = [bug for bug in BUGS if options.bugs in bug]
+        return _hunt_all(bugs, options.seed) if bugs else parser.error(f"no bug has {options.bugs!r} in its name")
     seconds = options.minutes * 60 or (3600.0 if options.kills else 600.0)
     with tempfile.TemporaryDirectory(prefix="looop-soak-") as folder:
         run, wrong = soak(options.kills, seconds, options.seed, Path(folder) / "data")
@@ -233,9 +234,9 @@ def main() -> int:
     return 1 if wrong else 0
 
 
-def _hunt_all(only: str, seed: int) -> int:
+def _hunt_all(bugs: list[str], seed: int) -> int:
     missed = 0
-    for bug in [bug for bug in BUGS if only in bug]:
+    for bug in bugs:
         seconds, found = hunt(bug, seed, HUNT_S)
         missed += not found
         print(f"{seconds:6.1f} s  {bug}: {found[0][:150] if found else 'NOT FOUND'}", flush=True)

@@ -13,6 +13,11 @@ from msgspec import Struct
 Fate = Literal["running", "done", "refused", "cut"]
 
 
+def fate_of(code: int | None) -> Fate:
+    """What came of a command: its exit code, negative when it was killed, None while it runs."""
+    return "running" if code is None else "done" if code == 0 else "cut" if code < 0 else "refused"
+
+
 class Act(Struct, eq=False):
     """One command that gives something a value; None: none. A forced one replaces what it finds."""
 

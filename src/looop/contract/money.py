@@ -17,7 +17,7 @@ from looop.model.errors import Invalid, LooopError
 from looop.model.ids import require_id
 from looop.model.records import CostRow
 from looop.model.text import one_line
-from looop.rules.budget import Budget, TimedRow, bill_since, budget_of, exceeded
+from looop.rules.budget import Budget, TimedRow, bill_since, budget_of, exceeded, total
 from looop.runtime.clock import Clock, midnight, utc_stamp
 from looop.state.house import House
 from looop.state.ledger import DAMAGED, KEY, Rows
@@ -164,7 +164,7 @@ def _goal_bills(budget: Budget, rows: list[TimedRow]) -> list[GoalBill]:
     bills: dict[str, float] = {}
     for _, row in rows:
         if row.goal:
-            bills[row.goal] = bills.get(row.goal, 0.0) + (row.cost_usd or 0.0)
+            bills[row.goal] = total((bills.get(row.goal, 0.0), row.cost_usd or 0.0))
     found = [GoalBill(goal, round(usd, 6), usd >= budget.goal_usd) for goal, usd in bills.items()]
     return sorted(found, key=lambda bill: (-bill.usd, bill.goal))
 

@@ -58,9 +58,9 @@ def is_owed(ask: Ask, answer: Answer | Fault | None, generation: int, since: int
     """
     if ask.taken or (isinstance(answer, Answer) and (answer.outcome == "stranded" or _is_own(ask, answer))):
         return False
-    if ask.generation and generation and ask.generation != generation:
-        return False  # whatever a clock that was set back says
-    return ask.ts > since or (ask.generation == generation > 0 and ask.ts < since)
+    if ask.generation and generation:  # which knows better than a clock that was set back
+        return ask.generation == generation and ask.ts != since
+    return ask.ts > since
 
 
 def _is_own(ask: Ask, answer: Answer) -> bool:

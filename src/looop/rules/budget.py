@@ -16,7 +16,6 @@ from looop.model.usage import Bill, Price, Usage
 
 DEFAULT_DAILY_USD = 10.0
 MOST_UNMETERED = 3
-_DIGITS = 9  # ten times 0.02 are 0.2, which floats are not: a run too many would start
 TimedRow = tuple[int, CostRow]
 
 
@@ -64,14 +63,19 @@ def bill_since(rows: Iterable[TimedRow], since: int) -> Bill:
     """The sum of the rows at or after `since`. A row dated in the future counts: a clock set back hides nothing."""
     counted = [row for ts, row in rows if ts >= since]
     return Bill(
-        usd=round(sum(row.cost_usd or 0.0 for row in counted), _DIGITS),
+        usd=total(row.cost_usd or 0.0 for row in counted),
         tokens=sum(sum(row.tokens.values()) for row in counted if row.tokens),
     )
 
 
 def goal_bill(rows: Iterable[TimedRow], goal: str) -> float:
     """US dollars spent on a goal in all its life."""
-    return round(sum(row.cost_usd or 0.0 for _, row in rows if row.goal == goal), _DIGITS)
+    return total(row.cost_usd or 0.0 for _, row in rows if row.goal == goal)
+
+
+def total(costs: Iterable[float]) -> float:
+    """US dollars, to a billionth: ten times 0.02 are 0.2, which floats are not, and a run too many would start."""
+    return round(sum(costs), 9)
 
 
 def priced(usage: Usage, price: Price | None) -> Usage:
@@ -107,7 +111,7 @@ def goal_exceeded(budget: Budget, rows: Iterable[TimedRow], goal: str) -> str:
 def with_run(spent: Bill, usage: Usage, price: Price | None) -> Bill:
     """The bill with a run on top, as far as it is known."""
     tokens = usage.tokens.total if usage.tokens else 0
-    return Bill(usd=spent.usd + (cost_of(usage, price) or 0.0), tokens=spent.tokens + tokens)
+    return Bill(usd=total((spent.usd, cost_of(usage, price) or 0.0)), tokens=spent.tokens + tokens)
 
 
 def is_metered(budget: Budget, usage: Usage) -> bool:

@@ -77,7 +77,7 @@ def _runs(schedules: dict[str, Schedule | Fault], probes: dict[str, Probe], show
         schedule = schedules[name]
         run = ran(schedule, signal, zone_of)
         if run is not None:
-            made_up = isinstance(schedule, Schedule) and schedule.catch_up == "all" and not shown.trouble
+            made_up = isinstance(schedule, Schedule) and schedule.catch_up == "all" and shown.before(name) is not None
             found[name] = [run] if made_up and shown.decided.get(name) != signal else run
     return found
 

@@ -103,6 +103,7 @@ def test_small_sums_reach_a_limit_exactly() -> None:
     assert bill_since(rows, 10).usd == goal_bill(rows, "g") == 0.2
     assert exceeded(Budget(daily_usd=0.2), bill_since(rows, 10))
     assert goal_exceeded(Budget(goal_usd=0.2), rows, "g")
+    assert exceeded(Budget(daily_usd=0.2), with_run(bill_since(rows[1:], 10), Usage(cost_usd=0.02), None))
 
 
 @pytest.mark.parametrize(
