@@ -159,6 +159,7 @@ REQUESTS = (
     {"op": "send", "text": "x"},
 )
 ROW = b'{"ts": "2026-01-01T00:00:00Z", "kind": "tick", "id": "1", "runner": "r", "cost_usd": 0.5, "tokens": {"a": 1}}\n'
+READINGS = sorted(inputs.SCOPE_WORLD.items())
 SCHEDULES = (
     b'{"every_s": 600, "anchor": 1789990000, "catch_up": "all"}\x1e{"period": 3}\x1e1790000000',
     b'{"cron": "0 2 * * *", "tz": "Europe/Berlin", "catch_up": "none"}\x1e{"run": "2026-01-01T00:00:00Z"}\x1e1',
@@ -297,7 +298,7 @@ TARGETS = {
         ("decide/stream_claude.py", "decide/stream_codex.py", "decide/stream_pi.py", "decide/stream_base.py"),
     ),
     "words": Target(
-        lambda data: test_fuzz.say(words(data)), lambda: [bytes((n, 0)) for n in range(len(VERBS))], (), False
+        lambda data: test_fuzz.say(words(data)), lambda: [bytes((n, 0)) for n in range(len(VERBS))], by_tokens=False
     ),
     "books-drawn": drawn(inputs.test_any_files_of_the_books_are_read_or_refused),
     "config-drawn": drawn(test_fuzz.test_any_config_is_one_or_said_to_be_none),
@@ -308,4 +309,3 @@ TARGETS = {
     "schedule-drawn": drawn(inputs.test_any_schedule_reads_as_something),
     "state-drawn": drawn(test_fuzz.test_a_beat_over_any_state_files),
 }
-READINGS = sorted(inputs.SCOPE_WORLD.items())

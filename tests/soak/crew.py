@@ -143,7 +143,7 @@ class Crew:
         stubborn = "trap '' HUP; " if self.random.random() < 0.5 else ""
         return f"{stubborn}{sys.executable} {_ASKER} {words}; : {{{{prompt_file}}}}"
 
-    def asks(self, worker: str) -> bool:
+    def is_asking(self, worker: str) -> bool:
         """Whether this worker is one that asks, and lives."""
         return str(_ASKER) in self.command.get(worker, "") and self.is_alive(worker)
 

@@ -67,13 +67,10 @@ class Soak:
 
     @property
     def killed(self) -> Counter[str]:
-        """Everything that was killed, by kind."""
-        by_agents = {f"{what}, by its worker": count for what, count in self.mail.log.killed().items()}
-        return self.crew.killed + self.calls.killed + Counter(by_agents) - Counter({"ask, by its worker": self._asks()})
-
-    def _asks(self) -> int:
-        """Questions that we killed, which their workers have on record, too."""
-        return self.crew.killed["ask"]
+        """Everything that was killed, by kind. The questions among it are on record with their workers, too."""
+        by_workers = self.mail.log.killed() - Counter(ask=self.crew.killed["ask"])
+        named = {f"{what}, by its worker": count for what, count in by_workers.items()}
+        return self.crew.killed + self.calls.killed + Counter(named)
 
     @property
     def wrong(self) -> list[str]:

@@ -65,7 +65,7 @@ class Mail:
     def _waiting_in_vain(self, answers: dict[str, Record], asks: dict[str, Record]) -> Iterator[str]:
         """A worker whose question nobody can see, or whose answer does not come."""
         for worker in IDS:
-            call = self.log.latest(worker, self.crew.generation[worker]) if self.crew.asks(worker) else None
+            call = self.log.latest(worker, self.crew.generation[worker]) if self.crew.is_asking(worker) else None
             if call is None or call.what != "ask" or call.code is not None:
                 continue
             mine = [ask for ask in asks.values() if _is_about(call, ask)]

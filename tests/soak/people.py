@@ -68,7 +68,7 @@ class People:
 
     def tell(self) -> None:
         """To one who asks, if there is one, mostly; the others never hear it."""
-        asking = [worker for worker in IDS if self.crew.asks(worker)]
+        asking = [worker for worker in IDS if self.crew.is_asking(worker)]
         worker = self.random.choice(asking if asking and self.random.random() < 0.8 else IDS)
         msg = f"tell {self._next()}"
         said = self.tells[msg] = Said(worker, self.crew.generation[worker])
