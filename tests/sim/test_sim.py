@@ -52,7 +52,7 @@ def test_a_broken_promise_says_what_happened_before() -> None:
             simulate(1, BEATS_A_HUNT)
         _, _, why = play(1, caught.value.beats + 1, with_story=True)
     lines = why.splitlines()
-    assert f"    again: python -m tests.sim.run --seed 1 --beats {caught.value.beats + 1}" in lines
+    assert f"    again: scripts/soak --sim --seed 1 --beats {caught.value.beats + 1}" in lines
     story = caught.value.story
     assert [line.split()[:5] for line in lines[: len(story)]] == [line.split()[:5] for line in story]
     assert 10 < len(story) <= REMEMBERED
