@@ -52,7 +52,6 @@ _TRIAL_S, _VERSION_S, _EVENT_S = 120, 20, 3.0
 _LOW_BYTES, _FULL_BYTES = 1 << 30, 50 << 20
 _SKEW_S = 120
 _EPOCH = 1_700_000_000
-_ANY_ZONE = "Europe/Berlin"  # UTC needs no zone data, schedules of other zones do
 _LATE_BEATS = 3
 
 
@@ -171,7 +170,7 @@ def _time_zone(house: House) -> Finding:
     """The zone that calendar schedules go by when they name none."""
     try:
         name = local_zone(house.setting.env)
-        zone_of(name if name != "UTC" else _ANY_ZONE)
+        zone_of(name)
     except Invalid as error:
         return Finding("time zone", "warn", str(error), "schedules with --at or --cron need it; others do not")
     return Finding("time zone", "ok", name)
