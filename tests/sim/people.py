@@ -213,13 +213,17 @@ class Others:
                 promises.lost_tells.add(tell.msg)
             promises.hears(tell.msg, me.id, me.mark)
 
+    def _gives_up(self, name: str, mine: tuple[str, str]) -> None:
+        if self._promises.leases.get(name) == mine:
+            del self._promises.leases[name]
+
     def _claims(self, house: House, me: Any) -> None:
         name, leases = self._rng.choice(LEASES), self._promises.leases
         mine = (me.id, me.mark)
         if self._rng.random() < 0.3:
-            if leases.get(name) == mine:
-                del leases[name]
+            self._gives_up(name, mine)  # it may die on the way,
             house.leases.unclaim(name, me.id, house.fleet.is_alive)
+            self._gives_up(name, mine)  # or have claimed it again meanwhile, in another process
             return
         now = house.setting.clock.now()
         claimed = house.leases.claim(name, me.id, now, house.fleet.is_alive, lambda seconds: None)
