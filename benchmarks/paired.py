@@ -123,7 +123,7 @@ def clean_env(**extra: str) -> dict[str, str]:
 
 def child_cpu(words: list[str], env: dict[str, str]) -> float:
     """CPU seconds of one child from start to end. Exits when it fails."""
-    quiet = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1)]
+    quiet = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
     _, status, usage = os.wait4(os.posix_spawn(words[0], words, env, file_actions=quiet), 0)
     if status:
         sys.exit(f"{' '.join(words)} ended with status {status}")

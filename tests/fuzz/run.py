@@ -20,6 +20,7 @@ from contextlib import redirect_stderr, suppress
 
 from msgspec import Struct
 
+from tests.fakes.arguments import above_zero
 from tests.fuzz.play import FAILED, Board, Player, fuzz, keep, replay
 from tests.fuzz.target import ROOT, Target
 
@@ -66,9 +67,11 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/fuzz", description="Look for input that breaks a promise.")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="see --list; all when none")
-    parser.add_argument("--minutes", type=float, default=1, help="how long each target is fuzzed")
+    parser.add_argument("--minutes", type=above_zero(float), default=1, help="how long each target is fuzzed")
     parser.add_argument("--seed", type=int, default=0, help="of the fuzzer; 0: another each time")
-    parser.add_argument("--failures", type=int, default=10, help="end a target that has failed in so many ways")
+    parser.add_argument(
+        "--failures", type=above_zero(int), default=10, help="end a target that has failed in so many ways"
+    )
     parser.add_argument("--fresh", action="store_true", help="forget what earlier runs have found worth keeping")
     parser.add_argument("--list", action="store_true", help="name the targets")
     parser.add_argument("--play", metavar="FILE", help="play one input of the target again")
@@ -85,7 +88,8 @@ def _targets(names: list[str]) -> dict[str, Target]:
     else:
         from tests.fuzz.targets import TARGETS as known
     if unknown := sorted(set(names) - set(known)):
-        raise SystemExit(f"no such target: {', '.join(unknown)}; expected one of {', '.join(known)}")
+        print(f"no such target: {', '.join(unknown)}; expected one of {', '.join(known)}", file=sys.stderr)
+        raise SystemExit(2)
     return {name: known[name] for name in names or known}
 
 
@@ -197,8 +201,12 @@ def _tell(outcome: Outcome) -> Outcome:
 
 def _play(wanted: argparse.Namespace) -> int:
     (target,) = _targets(wanted.targets).values()
-    with open(wanted.play, "rb") as file:
-        data = file.read()
+    try:
+        with open(wanted.play, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        print(f"{wanted.play}: {error.strerror}", file=sys.stderr)
+        return 2
     print(f"{len(data)} bytes: {data[:400]!r}", flush=True)
     replay(target.one, data, HANG_S + 2)
     print("nothing fails")
@@ -206,4 +214,7 @@ def _play(wanted: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -20,6 +20,7 @@ from contextlib import suppress
 from multiprocessing import get_context
 from typing import NamedTuple
 
+from tests.fakes.arguments import above_zero
 from tests.mutants.mutate import Mutant, mutants
 from tests.mutants.suite import Suite, measure, verdict
 
@@ -85,15 +86,16 @@ def modules() -> list[str]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/mutants", description="Change the code, see whether a test notices.")
     parser.add_argument("modules", nargs="*", metavar="MODULE", help="such as gates or store/files; all when none")
-    parser.add_argument("--limit", type=int, default=0, help="try this many of each module, drawn by --seed; 0: all")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=60, help="stop after this time")
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--limit", type=above_zero(int), help="try this many of each module, drawn by --seed; else all")
+    parser.add_argument("--seed", type=int, default=1, help="the same one draws the same mutants; 1 without it")
+    parser.add_argument("--minutes", type=above_zero(float), default=60, help="stop after this time; 60 without it")
+    parser.add_argument("--jobs", type=above_zero(int), default=2, help="so many processes; 2 without it")
     wanted = parser.parse_args()
     wanted.paths = [path for path in modules() if not wanted.modules or any(_is(path, m) for m in wanted.modules)]
     unknown = [name for name in wanted.modules if not any(_is(path, name) for path in modules())]
     if unknown or not wanted.paths:
-        parser.error(f"no such module: {', '.join(unknown)}; expected one of src/looop/rules or src/looop/store")
+        known = ", ".join(path.removeprefix("src/looop/").removesuffix(".py") for path in modules())
+        parser.error(f"no such module: {', '.join(unknown)}; expected some of {known}")
     return wanted
 
 
@@ -119,7 +121,7 @@ def _plan(slot: str, wanted: argparse.Namespace) -> Plan:
         suites |= measure(slot, tests, paths) if paths else {}
         for path in paths:
             found = list(mutants(path, _read(path)))
-            drawn = random.Random(f"{wanted.seed} {path}").sample(range(len(found)), min(wanted.limit, len(found)))
+            drawn = random.Random(f"{wanted.seed} {path}").sample(range(len(found)), min(wanted.limit or 0, len(found)))
             made += found
             chosen += [found[n] for n in sorted(drawn)] if wanted.limit else found
     return Plan(chosen, made, suites)
@@ -186,13 +188,15 @@ def _lives(ranks: dict[str, int], usual_s: float) -> bool:
     What loops for ever is stopped by its processor time, which a busy machine does not lengthen.
     """
     processor_s = int(10 + 2 * usual_s)
+    patience_s = PATIENCE_S + 5 * usual_s
     pid = os.fork()
     if pid == 0:
         os.setsid()
+        signal.alarm(2 * int(patience_s))  # where nobody is left to end it
         resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
         resource.setrlimit(resource.RLIMIT_CPU, (processor_s, processor_s))
         os._exit(verdict(_slot, ranks))
-    ends, done = time.monotonic() + PATIENCE_S + 5 * usual_s, (0, 0)
+    ends, done = time.monotonic() + patience_s, (0, 0)
     while done[0] == 0 and time.monotonic() < ends:
         done = os.waitpid(pid, os.WNOHANG)
         time.sleep(0.01)
@@ -221,4 +225,7 @@ def _report(plan: Plan, tried: dict[str, bool]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -19,6 +19,7 @@ from threading import Thread
 
 from msgspec import Struct
 
+from tests.fakes.arguments import above_zero
 from tests.sim.bugs import BUGS
 from tests.sim.loop import simulate
 from tests.sim.promises import Broken
@@ -136,7 +137,7 @@ def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--beats", type=_count, default=10_000, help="how many, of all seeds or of the one")
+    parser.add_argument("--beats", type=above_zero(int), help="how many; 10,000, and with --seed 400")
     parser.add_argument("--seed", type=int, help="play this one alone")
     parser.add_argument("--bugs", action="store_true", help="plant each bug in turn, up to a minute each")
     given = parser.parse_args(words)
@@ -145,23 +146,20 @@ def main(words: list[str]) -> int:
         if given.bugs:
             return 0 if hunt_all() else 1
         if given.seed is not None:
-            done, totals, why = play(given.seed, given.beats, with_story=True)
+            wanted = given.beats or BEATS_A_SEED
+            done, totals, why = play(given.seed, wanted, with_story=True)
             broken = [why] if why else []
         else:
-            done, totals, broken = play_all(given.beats)
+            wanted = given.beats or 10_000
+            done, totals, broken = play_all(wanted)
     except KeyboardInterrupt:
         return ENDED_BY_HAND
-    print(f"{done} beats in {time.monotonic() - began:.0f} s, {len(broken)} seeds broke a promise")
+    seeds = f"seed {given.seed}" if given.seed is not None else f"seeds 1 to {-(-wanted // BEATS_A_SEED)}"
+    print(f"{seeds}: {done} beats in {time.monotonic() - began:.0f} s, {len(broken)} seeds broke a promise")
     for name, count in sorted(totals.items()):
         print(f"  {count:10}  {name}")
     print(*broken, sep="\n")
-    return 1 if broken else 0 if given.seed is not None or done >= given.beats else ENDED_BY_HAND
-
-
-def _count(word: str) -> int:
-    if not word.isdecimal() or int(word) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number above 0, found {word!r}")
-    return int(word)
+    return 1 if broken else 0 if given.seed is not None or done >= wanted else ENDED_BY_HAND
 
 
 if __name__ == "__main__":
