@@ -22,6 +22,7 @@ from looop.config.knobs import Knobs
 from looop.config.paths import Paths, child_environment
 from looop.model.errors import LooopError
 from looop.model.moves import Move, WriteGoal
+from looop.model.world import goals_of
 from looop.pulse import beat as beats
 from looop.pulse import commit
 from looop.pulse.main import Pulse
@@ -159,7 +160,9 @@ class Sim:
 
         def performed(house: House, move: Move, *args: Any, **more: Any) -> Any:
             self.promises.decide(self._seen)
-            self.runs.decides(more.get("goal"), waits=self.store.peek(guards.BACKOFF) is not None)
+            goals, waits = goals_of(self._seen.policy), self.store.peek(guards.BACKOFF) is not None
+            unread = {name for name in jobs.NAMES if goals.get(name) is None}
+            self.runs.decides(more.get("goal"), unread=unread, waits=waits)
             if more.get("goal"):
                 self._reflex(move)
             return real(house, move, *args, **more)

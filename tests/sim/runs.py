@@ -91,6 +91,9 @@ class Runs:
         self._done: set[tuple[str, object, str]] = set()
         self._excused: set[str] = set()
         self._late: set[str] = set()
+        self._made_up: set[str] = set()
+        self._stale: dict[str, int] = {}
+        self._covered: dict[str, tuple[object, int]] = {}
         self.served = 0
 
     def look(self, name: str, record: bytes, signals: Any, decided: Any, now: int, *, strict: bool) -> None:
@@ -110,8 +113,10 @@ class Runs:
         is_known = isinstance(decided, dict) and "error" not in decided and last not in ("invalid", "unparseable")
         if not is_known and schedule.catch_up == "all":
             self._excused.add(name)  # all that was missed is one run then
-        is_late = strict and schedule.catch_up == "all" and signal != last and run_of(schedule, signal) is not None
-        self._late = self._late - {name} | ({name} if is_late else set())
+        is_made_up = schedule.catch_up == "all" and signal != last and run_of(schedule, signal) is not None
+        self._made_up = self._made_up - {name} | ({name} if is_made_up else set())
+        self._late = self._late - {name} | ({name} if is_made_up and strict else set())
+        self._note_stale(name, schedule, now, strict=strict)
         if not strict:
             return
         wanted = self._wanted(schedule, signal, last, now, is_known=is_known)
@@ -126,11 +131,21 @@ class Runs:
         if (run_of(schedule, signal) or 0) < (run_of(schedule, json.loads(before[1])) or 0):
             self._done = {run for run in self._done if run[0] != name}
 
-    def decides(self, goal: str | None, *, waits: bool) -> None:
+    def _note_stale(self, name: str, schedule: Schedule, now: int, *, strict: bool) -> None:
+        """A reading that cannot be replaced shows an earlier run: a job done then is done after the last one, too."""
+        self._stale.pop(name, None)
+        if strict or schedule.at is not None or schedule.catch_up == "all":
+            return
+        if last := latest(schedule, now):
+            self._stale[name] = last
+
+    def decides(self, goal: str | None, *, unread: set[str], waits: bool) -> None:
         """A beat sets out to make a move, for that goal: what is made up for is shown this once.
 
-        While a failure is waited for (`waits`), the reflex that failed has no turn, and others go on.
+        While a failure is waited for (`waits`), the reflex that failed has no turn, and others go on. Nor has a reflex
+        one whose goal could not be read (`unread`): the loop goes on without it, and moves its schedule on.
         """
+        self._excused |= self._made_up & unread
         late = self._late - self._excused - {goal}
         if waits:
             self._excused |= late
@@ -144,6 +159,9 @@ class Runs:
         if isinstance(move, RunShell) and move.cmd.startswith("nightly "):
             name = move.cmd.removeprefix("nightly ")
             self._tried[name] = self._shown[name]
+            self._covered.pop(name, None)
+            if name in self._stale:
+                self._covered[name] = (self._shown[name][0], self._stale[name])
             self._excused.discard(name)
 
     def done(self, name: str) -> None:
@@ -169,6 +187,9 @@ class Runs:
         if which != (schedule.anchor, schedule.at) or run is None:
             return
         served = run_of(schedule, json.loads(tried[1])) if tried[0] == which else None
+        covered = self._covered.get(name, (None, 0))
+        if covered[0] == which and covered[1] >= run:
+            return
         if served is None or served < run:
             raise Broken("runs", f"{name} shows {shown}, and its job was last tried for {tried}")
 
