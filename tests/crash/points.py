@@ -9,6 +9,7 @@ other `CUTS` leave.
 import shutil
 import tempfile
 import time
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -203,6 +204,7 @@ def main() -> None:
     """Print the table."""
     from tests.crash.operations import OPERATIONS
 
+    ArgumentParser(prog="scripts/soak --points", description="Count the points of each operation.").parse_args()
     say("operation", "calls", "deaths", "power cuts")
     total = [0, 0, 0]
     for name, operation in OPERATIONS.items():
