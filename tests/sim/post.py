@@ -12,6 +12,7 @@ from looop.contract.targets import targets_of
 from looop.model.notices import Push
 from looop.model.records import Ask
 from looop.runtime.command import Command, Ended
+from looop.state.codec import encode_record
 from looop.state.house import House
 from looop.state.notices import BOOK
 from tests.fakes.clock import StillClock
@@ -53,12 +54,15 @@ class Post:
     def _push(self, notifier: Notifier, push: Push, asks: list[Ask]) -> None:
         self._under_way = push
         try:
-            notifier.push(push, asks)
+            row = notifier.push(push, asks)
         except Died:
             self.doubt(push)
             raise
         finally:
             self._under_way = None
+        # A failure that the disk did not take is known to nobody later: only the announcement is left, and that counts.
+        if row.outcome == "failed" and not (self._store.peek(BOOK) or b"").endswith(encode_record(row)):
+            self.doubt(push)
 
     def doubt(self, push: Push) -> None:
         """Nobody can know whether it arrived."""
@@ -71,8 +75,6 @@ class Post:
         self._store.step("run", f"push to {order['urls'][0]}")
         chance = 1.0 if self.sane else self._rng.random()
         if chance < 0.15:
-            if self._store.bad_writes(BOOK):
-                self.doubt(push)
             return Ended(code=1, output=b'{"error": "the service is down"}\n', seconds=1.0)
         if chance < 0.3:
             self.doubt(push)
