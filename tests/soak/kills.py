@@ -12,12 +12,14 @@ says what happened; nothing outlives its worker. Everything is real: processes, 
 """
 
 import argparse
+import math
 import os
 import random
+import signal
 import sys
-import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 from looop.store.files import FileStore
@@ -26,6 +28,7 @@ from tests.soak.calls import Calls
 from tests.soak.crew import Crew
 from tests.soak.mail import Mail
 from tests.soak.people import People
+from tests.soak.remains import clear_away, data_dir, end_processes
 from tests.soak.work import Work
 
 TURN_S = 0.1
@@ -35,6 +38,7 @@ LOOK_EVERY_S, SETTLE_EVERY_S, TELL_EVERY_S = 2.0, 30.0, 10.0
 PATIENCE_BEATS, PATIENCE_S, LONGEST_S = 8, 20.0, 300.0
 MOST_WRONG = 10
 HUNT_S = 180.0
+ENDED_BY_HAND = 130
 
 
 class Soak:
@@ -132,13 +136,12 @@ class Soak:
             return [f"{self.calls.running} verbs do not end"]
         return self.crew.late() + self.mail.late() + self.work.late()
 
-    def finish(self) -> list[str]:
-        """Stop everything; what was promised and is not so."""
+    def finish(self) -> None:
+        """Stop everything, and look what is left."""
         self.crew.check_end()
         self.crew.end()
         left = self._swept()
         self._wrong |= dict.fromkeys(f"temporary file left: {path}" for path in left)
-        return self.wrong
 
     def _swept(self) -> list[Path]:
         """Temporary files that are left once another process has written to each folder that has one."""
@@ -184,28 +187,31 @@ def _counts(counter: Counter[str]) -> str:
     return ", ".join(f"{count} {what}" for what, count in sorted(counter.items()))
 
 
-def soak(kills: int, seconds: float, seed: int, root: Path) -> tuple[Soak, list[str]]:
-    """A whole run; what went wrong is empty when all promises were kept."""
+def soak(kills: int, seconds: float, seed: int, root: Path) -> tuple[Soak, bool]:
+    """A whole run, and whether somebody ended it before its time: then it is not at rest, and only cleared away."""
     run = Soak(root, seed)
     try:
         run.run(kills, seconds)
+        run.finish()
+    except KeyboardInterrupt:
+        return run, True
     finally:
-        wrong = run.finish()
-    return run, wrong
+        end_processes(root)
+    return run, False
 
 
 def hunt(bug: str, seed: int, seconds: float) -> tuple[float, list[str]]:
     """Plant a bug; how many seconds it took to find it, and what was found."""
-    with tempfile.TemporaryDirectory(prefix="looop-soak-") as folder, planted(bug):
-        run = Soak(Path(folder) / "data", seed)
+    with data_dir() as root, planted(bug):
         try:
+            run = Soak(root, seed)
             while not run.wrong and time.monotonic() < run.began + seconds:
                 run.turn()
             if not run.wrong:
                 run.settle()
             found = run.wrong
         finally:
-            run.crew.end()
+            end_processes(root)
     return time.monotonic() - run.began, found
 
 
@@ -213,22 +219,60 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/soak --kill", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--minutes", type=float, default=0)
-    parser.add_argument("--kills", type=int, default=0)
+    until = parser.add_mutually_exclusive_group()
+    until.add_argument("--minutes", type=_minutes)
+    until.add_argument("--kills", type=_count)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**6)
     parser.add_argument("--bugs", nargs="?", const="")
     options = parser.parse_args()
-    if options.bugs is not None:
-        bugs = [bug for bug in BUGS if options.bugs in bug]
-        return _hunt_all(bugs, options.seed) if bugs else parser.error(f"no bug has {options.bugs!r} in its name")
-    seconds = options.minutes * 60 or (3600.0 if options.kills else 600.0)
-    with tempfile.TemporaryDirectory(prefix="looop-soak-") as folder:
-        run, wrong = soak(options.kills, seconds, options.seed, Path(folder) / "data")
-        report = run.report()
-    print(f"seed {options.seed}: {run.killed.total()} kills in {time.monotonic() - run.began:.0f} s")
+    bugs = [bug for bug in BUGS if options.bugs in bug] if options.bugs is not None else []
+    if options.bugs and not bugs:
+        parser.error(f"no bug has {options.bugs!r} in its name")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end_early)
+    try:
+        clear_away()
+        if bugs:
+            return _hunt_all(bugs, options.seed)
+        seconds = options.minutes * 60 if options.minutes else 3600.0 if options.kills else 600.0
+        return _soak_and_tell(options.kills or 0, seconds, options.seed)
+    except KeyboardInterrupt:
+        return ENDED_BY_HAND
+
+
+def _soak_and_tell(kills: int, seconds: float, seed: int) -> int:
+    with data_dir() as root:
+        run, is_early = soak(kills, seconds, seed, root)
+        report, wrong = run.report(), run.wrong
+    early = ", ended early" if is_early else ""
+    print(f"seed {seed}: {run.killed.total()} kills in {time.monotonic() - run.began:.0f} s{early}")
     print(*(f"  {line}" for line in report), *(f"WRONG {line}" for line in wrong[:50]), sep="\n")
     print(f"{len(wrong)} promises broken")
-    return 1 if wrong else 0
+    return 1 if wrong else ENDED_BY_HAND if is_early else 0
+
+
+def _end_early(number: int, frame: object) -> None:
+    """Once: what clears away is not ended, and `timeout` sends its signal twice."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, _unheard)
+    raise KeyboardInterrupt
+
+
+def _unheard(number: int, frame: object) -> None:
+    """Not SIG_IGN, which children would inherit."""
+
+
+def _minutes(word: str) -> float:
+    with suppress(ValueError):
+        if 0 < (minutes := float(word)) < math.inf:
+            return minutes
+    raise argparse.ArgumentTypeError(f"expected a number above 0, found {word!r}")
+
+
+def _count(word: str) -> int:
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, found {word!r}")
+    return int(word)
 
 
 def _hunt_all(bugs: list[str], seed: int) -> int:

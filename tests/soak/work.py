@@ -132,7 +132,8 @@ class Work:
     def _told(self, shot: str) -> str:
         """What the loop has on record of it."""
         lines = [line for line in self._journal().splitlines() if re.search(rf"{shot}\b", line)]
-        reflexes = json.loads((self.root / ".reflexes.json").read_bytes())["goals"].get(shot)
+        file = self.root / ".reflexes.json"  # no beat may have come so far
+        reflexes = json.loads(file.read_bytes())["goals"].get(shot) if file.exists() else None
         return f": {reflexes}, {lines}"
 
     def figures(self) -> str:
