@@ -12,17 +12,16 @@ says what happened; nothing outlives its worker. Everything is real: processes, 
 """
 
 import argparse
-import math
 import os
 import random
 import signal
 import sys
 import time
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
 from looop.store.files import FileStore
+from tests.fakes.arguments import above_zero
 from tests.soak.bugs import BUGS, planted
 from tests.soak.calls import Calls
 from tests.soak.crew import Crew
@@ -187,17 +186,17 @@ def _counts(counter: Counter[str]) -> str:
     return ", ".join(f"{count} {what}" for what, count in sorted(counter.items()))
 
 
-def soak(kills: int, seconds: float, seed: int, root: Path) -> tuple[Soak, bool]:
-    """A whole run, and whether somebody ended it before its time: then it is not at rest, and only cleared away."""
+def soak(kills: int, seconds: float, seed: int, root: Path) -> tuple[Soak, list[str], bool]:
+    """A whole run, what went wrong, and whether somebody ended it before its time: then it is only cleared away."""
     run = Soak(root, seed)
     try:
         run.run(kills, seconds)
         run.finish()
+        return run, run.wrong, False
     except KeyboardInterrupt:
-        return run, True
+        return run, run.wrong, True  # what is cleared away while it starts is not wrong
     finally:
         end_processes(root)
-    return run, False
 
 
 def hunt(bug: str, seed: int, seconds: float) -> tuple[float, list[str]]:
@@ -220,8 +219,8 @@ def main() -> int:
         prog="scripts/soak --kill", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     until = parser.add_mutually_exclusive_group()
-    until.add_argument("--minutes", type=_minutes)
-    until.add_argument("--kills", type=_count)
+    until.add_argument("--minutes", type=above_zero(float))
+    until.add_argument("--kills", type=above_zero(int))
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**6)
     parser.add_argument("--bugs", nargs="?", const="")
     options = parser.parse_args()
@@ -242,8 +241,8 @@ def main() -> int:
 
 def _soak_and_tell(kills: int, seconds: float, seed: int) -> int:
     with data_dir() as root:
-        run, is_early = soak(kills, seconds, seed, root)
-        report, wrong = run.report(), run.wrong
+        run, wrong, is_early = soak(kills, seconds, seed, root)
+        report = run.report()
     early = ", ended early" if is_early else ""
     print(f"seed {seed}: {run.killed.total()} kills in {time.monotonic() - run.began:.0f} s{early}")
     print(*(f"  {line}" for line in report), *(f"WRONG {line}" for line in wrong[:50]), sep="\n")
@@ -260,19 +259,6 @@ def _end_early(number: int, frame: object) -> None:
 
 def _unheard(number: int, frame: object) -> None:
     """Not SIG_IGN, which children would inherit."""
-
-
-def _minutes(word: str) -> float:
-    with suppress(ValueError):
-        if 0 < (minutes := float(word)) < math.inf:
-            return minutes
-    raise argparse.ArgumentTypeError(f"expected a number above 0, found {word!r}")
-
-
-def _count(word: str) -> int:
-    if not word.isdecimal() or int(word) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number above 0, found {word!r}")
-    return int(word)
 
 
 def _hunt_all(bugs: list[str], seed: int) -> int:
