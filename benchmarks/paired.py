@@ -8,6 +8,7 @@ import json
 import math
 import os
 import resource
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +21,9 @@ Action = Callable[[], object]
 Measure = Callable[[Action], float]
 QUICK = os.environ.get("BENCH_QUICK") == "1"
 _ROWS = os.environ.get("BENCH_ROWS", "")
+
+for _number in (signal.SIGINT, signal.SIGTERM):  # ends without a traceback, and what is left behind is removed
+    signal.signal(_number, lambda number, frame: sys.exit(128 + number))
 
 
 class Pairs(NamedTuple):
